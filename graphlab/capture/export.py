@@ -117,7 +117,9 @@ class _Reader:
         names = pytree.tree_flatten_with_path(
             pytree.tree_unflatten([0] * exported.call_spec.out_spec.num_leaves, exported.call_spec.out_spec)
         )[0]
-        outputs = {_path_name(path) or "0": v for (path, _), v in zip(names, results, strict=True) if isinstance(v, Value)}
+        outputs = {
+            _path_name(path) or "0": v for (path, _), v in zip(names, results, strict=True) if isinstance(v, Value)
+        }
         in_spec = exported.call_spec.in_spec
         leaves = pytree.tree_flatten_with_path(pytree.tree_unflatten([0] * in_spec.num_leaves, in_spec))[0]
         return Program(
@@ -166,8 +168,8 @@ class _Reader:
         raise AssertionError("an fx graph ends in an output node")
 
     def _call(self, node: fx.Node, environment: dict[fx.Node, Any]) -> Any:
-        args = fx.map_arg(node.args, lambda argument: environment[argument])
-        kwargs = fx.map_arg(node.kwargs, lambda argument: environment[argument])
+        args: Any = fx.map_arg(node.args, lambda argument: environment[argument])
+        kwargs: Any = fx.map_arg(node.kwargs, lambda argument: environment[argument])
         target: Any = node.target
         if target is operator.getitem:
             return args[0][args[1]]

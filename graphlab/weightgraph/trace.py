@@ -13,7 +13,21 @@ import torch
 from torch.utils import _pytree as pytree
 
 from graphlab.capture import Operation, Program, Value
-from graphlab.weightgraph.atoms import ONE, Atom, Axis, Product, SizeMismatchError, Sum, atoms, divide, fix, product, resolve, split, unify
+from graphlab.weightgraph.atoms import (
+    ONE,
+    Atom,
+    Axis,
+    Product,
+    SizeMismatchError,
+    Sum,
+    atoms,
+    divide,
+    fix,
+    product,
+    resolve,
+    split,
+    unify,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,9 +287,7 @@ class Tracer:
             given = [given] if len(outputs) == 1 else given
         if not isinstance(given, list | tuple) or len(given) != len(outputs):
             return None
-        results = [
-            None if item is None else item if isinstance(item, Traced) else Traced(list(item)) for item in given
-        ]
+        results = [None if item is None else item if isinstance(item, Traced) else Traced(list(item)) for item in given]
         for value, result in zip(outputs, results, strict=True):
             if value is not None and (result is None or result.shape != value.shape):
                 return None

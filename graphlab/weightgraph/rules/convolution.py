@@ -71,9 +71,7 @@ def convolution(
     return _convolve(trace, input, weight, bias, groups, transposed)
 
 
-_POOLS = [
-    f"aten.{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max", "lp") for n in (1, 2, 3)
-]
+_POOLS = [f"aten.{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max", "lp") for n in (1, 2, 3)]
 _RESIZE = [f"aten.upsample_{mode}" for mode in ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d")]
 _RESIZE += ["aten.upsample_bicubic2d", "aten.upsample_trilinear3d", "aten.grid_sampler"]
 

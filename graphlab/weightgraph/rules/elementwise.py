@@ -28,9 +28,9 @@ def pointwise(trace: Tracer, **arguments: Any) -> list[Axis]:
 
 
 @rule(*(f"aten.{name}" for name in ("__and__", "__or__", "__xor__", "where", "masked_fill", "max.other", "min.other")))
-def pointwise_too(trace: Tracer, input: Any = None, other: Any = None, condition: Any = None, mask: Any = None) -> list[Axis]:
+def pointwise_too(trace: Tracer, **arguments: Any) -> list[Axis]:
     """Pointwise operators that ATen does not tag so."""
-    return pointwise(trace, operands=[input, other, condition, mask])
+    return pointwise(trace, **arguments)
 
 
 @rule("aten.copy")

@@ -154,8 +154,8 @@ def pad(trace: Tracer, input: Traced, pad: Sequence[int], mode: str = "constant"
             trace.fix(axes[dim], "padded from its neighbours")
             axes[dim] = trace.new(size, "position")
         elif size != axes[dim].size:
-            parts = (trace.new(before), axes[dim], trace.new(after))
-            axes[dim] = resolve(Sum(tuple(part for part in parts if part.size and (part is parts[1] or before + after))))
+            around = [[trace.new(count)] if count else [] for count in (before, after)]
+            axes[dim] = resolve(Sum((*around[0], axes[dim], *around[1])))
     return axes
 
 
@@ -186,7 +186,9 @@ def _taken_apart(trace: Tracer, tensor: Traced, dim: int, sizes: Sequence[int]) 
     return _part(tensor, dim, 0, trace.cut(tensor[dim], sizes))
 
 
-@rule("aten.split", "aten.split_with_sizes", "aten.chunk", "aten.tensor_split", "aten.unsafe_chunk", "aten.unsafe_split")
+@rule(
+    "aten.split", "aten.split_with_sizes", "aten.chunk", "aten.tensor_split", "aten.unsafe_chunk", "aten.unsafe_split"
+)
 def split(trace: Tracer, input: Traced, dim: int = 0) -> list[Traced]:
     outputs = trace.operation.outputs
     return _taken_apart(trace, input, dim, [value.shape[dim] for value in outputs if value is not None])
@@ -200,7 +202,7 @@ def unbind(trace: Tracer, input: Traced, dim: int = 0) -> list[Traced]:
 
 
 @rule("aten.select")
-def select(trace: Tracer, input: Traced, dim: int, index: int) -> Traced | None:
+def select(trace: Tracer, input: Traced, dim: int, index: object) -> Traced | None:
     if not isinstance(index, int):
         return None
     dim = input.dim(dim)

@@ -52,9 +52,7 @@ def outer(trace: Tracer, input: Traced, vec2: Traced) -> list[Axis]:
 
 
 @rule("aten.bilinear")
-def bilinear(
-    trace: Tracer, input1: Traced, input2: Traced, weight: Traced, bias: Traced | None = None
-) -> list[Axis]:
+def bilinear(trace: Tracer, input1: Traced, input2: Traced, weight: Traced, bias: Traced | None = None) -> list[Axis]:
     """``y[..., o] = sum_ij x1[..., i] W[o, i, j] x2[..., j] + b[o]``."""
     for tensor, dim in ((input1, 1), (input2, 2)):
         trace.same(tensor[-1], weight[dim])

@@ -9,8 +9,10 @@ from graphlab.weightgraph.rules.registry import rule
 from graphlab.weightgraph.trace import Names, Traced, Tracer
 
 LINEAR = {"mean", "sum"}
-SYMMETRIC = ("mean", "sum", "amax", "amin", "prod", "var", "std", "norm", "linalg_vector_norm", "logsumexp")
-SYMMETRIC += ("any", "all", "nansum", "nanmean", "count_nonzero", "aminmax", "var_mean", "std_mean")
+SYMMETRIC = (
+    *("mean", "sum", "amax", "amin", "prod", "var", "std", "norm", "linalg_vector_norm", "logsumexp"),
+    *("any", "all", "nansum", "nanmean", "count_nonzero", "aminmax", "var_mean", "std_mean"),
+)
 
 
 def _reduced(trace: Tracer, input: Traced, dim: int | Sequence[int] | None, keepdim: bool) -> list[Axis]:
