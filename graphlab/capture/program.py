@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ class Operation:
     """One operator call.
 
     Attributes:
-        target: The ATen overload (or a higher-order operator) that is called.
+        target: The ATen (or custom) overload that is called.
         name: Its name without the overload, such as ``aten.linear``.
         arguments: Every argument by the name it has in the operator's schema, defaults filled in. Tensors are
             :class:`Value`; lists of tensors are lists of :class:`Value`.
@@ -40,7 +40,7 @@ class Operation:
         scope_type: Qualified class name of that module.
     """
 
-    target: Callable[..., Any]
+    target: torch._ops.OpOverload[..., Any]
     name: str
     arguments: dict[str, Any]
     outputs: tuple[Value | None, ...]

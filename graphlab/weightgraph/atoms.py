@@ -125,8 +125,8 @@ def unify(first: Axis, second: Axis) -> None:
 
 
 def _unify_sums(a: Axis, b: Axis) -> None:
-    left = list(a.terms) if isinstance(a, Sum) else [a]
-    right = list(b.terms) if isinstance(b, Sum) else [b]
+    left: list[Axis] = list(a.terms) if isinstance(a, Sum) else [a]
+    right: list[Axis] = list(b.terms) if isinstance(b, Sum) else [b]
     while left and right:
         x, y = resolve(left.pop(0)), resolve(right.pop(0))
         for one, other, rest in ((x, y, left), (y, x, right)):

@@ -28,7 +28,9 @@ class WeightGraph:
 
     Args:
         structure: What indexes what.
-        tensors: A tensor for each name in ``structure.axes`` (a dict, or a lazily read checkpoint).
+        tensors: A tensor for each name in ``structure.axes`` (a dict, or a lazily read checkpoint). Further ones that
+            are no parameters of the structure (buffers that the module computes but an old file holds) are carried
+            along as they are.
 
     Raises:
         CheckpointError: if names are missing or shapes do not fit, all listed.
@@ -45,7 +47,7 @@ class WeightGraph:
             source = getattr(tensors, "path", "tensors")
             raise CheckpointError(source, "does not fit the structure:\n  " + "\n  ".join(wrong))
         self.structure = structure
-        self.tensors: Mapping[str, Tensor] = {name: tensors[name] for name in structure.axes}
+        self.tensors: Mapping[str, Tensor] = {name: tensors[name] for name in tensors if name not in structure.tied}
 
     @classmethod
     def from_module(
@@ -73,9 +75,10 @@ class WeightGraph:
         Raises:
             CheckpointError: lists every tensor that is missing, extra or of another shape than the module's.
         """
-        names = check_module(opened, module)
+        match = check_module(opened, module)
         structure = trace(capture(module, args, kwargs), outputs)
-        return cls(structure, {name: opened[names[name]] for name in structure.axes})
+        names = {name: match.names[name] for name in structure.axes} | match.unsaved
+        return cls(structure, {ours: opened[theirs] for ours, theirs in names.items()})
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter and persistent buffer under every name it has, the very tensors that came in."""
@@ -89,8 +92,8 @@ class WeightGraph:
             CheckpointError: if names or shapes differ; the module is then untouched.
         """
         state = self.state_dict()
-        check_module(state, module)
-        module.load_state_dict(state)
+        names = check_module(state, module).names
+        module.load_state_dict({ours: state[theirs] for ours, theirs in names.items()})
 
     def permute(self, permutations: Permutations) -> WeightGraph:
         """The same function with its neurons in another order; tensors that no permutation touches are shared.
@@ -105,7 +108,7 @@ class WeightGraph:
         axes = self.structure.axes
         return WeightGraph(
             self.structure,
-            {name: permute_tensor(tensor, axes[name], permutations) for name, tensor in self.tensors.items()},
+            {name: permute_tensor(t, axes.get(name, ()), permutations) for name, t in self.tensors.items()},
         )
 
     def save(self, path: str | PathLike[str]) -> None:

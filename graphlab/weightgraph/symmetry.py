@@ -74,7 +74,7 @@ def permute_tensor(tensor: Tensor, axes: Sequence[Axis], permutations: Permutati
         index = _old_positions(axis, context, permutations, lead) if dim in around else torch.arange(axis.size)
         shape = [axes[d].size if d in others or d == dim else 1 for d in range(len(axes))]
         order = sorted(range(len(others) + 1), key=lambda position: [*others, dim][position])
-        indices.append((index if others else index).permute(order).reshape(shape).to(tensor.device))
+        indices.append(index.permute(order).reshape(shape).to(tensor.device))
     return tensor[tuple(indices)]
 
 

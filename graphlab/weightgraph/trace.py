@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,14 +48,15 @@ class Traced:
         choices: For a tensor whose parts along axis ``choice_axis`` go different ways later (a fused query-key-value
             projection reshaped to ``[..., 3, heads, inside]``): the axes of each part, all with ``axes[choice_axis]``
             in that place.
-        uniform: The tensor was made of equal values.
+        constant: Axes along which all values are equal (a tensor of zeros, an expanded axis): they say nothing about
+            what else has this tensor, so every reader meets them as new axes.
     """
 
     axes: list[Axis]
     names: Names | None = None
     choices: list[list[Axis]] | None = None
     choice_axis: int = 0
-    uniform: bool = False
+    constant: frozenset[int] = frozenset()
 
     def __getitem__(self, axis: int) -> Axis:
         return self.axes[axis]
@@ -90,6 +91,7 @@ class Tracer:
         self.picked: list[tuple[list[Axis], Names]] = []
         self.without_rule: dict[str, set[str]] = {}
         self.users = program.users()
+        self._written = _written(program)
         self._where: dict[Value, Traced] = {}
 
     # ---- what rules say -------------------------------------------------------------------------------------------
@@ -220,7 +222,10 @@ class Tracer:
 
         for operation in self.users.get(value, []):
             if operation.name in TAKES_APART:
-                if operation.arguments["dim"] % len(value.shape) == dim:
+                one_by_one = operation.name in ("aten.select", "aten.unbind") or all(
+                    part is not None and part.shape[dim] == 1 for part in operation.outputs
+                )
+                if one_by_one and operation.arguments["dim"] % len(value.shape) == dim:
                     return True
             elif operation.name in LAYOUT and operation.outputs[0] is not None:
                 markers = [Atom(size) for size in value.shape]
@@ -243,7 +248,7 @@ class Tracer:
             self._where[value] = Traced([self.new(size, reason) for size in value.shape])
             self.seen.append(self._where[value].axes)
         for value, tensor in program.constants.items():
-            self._where[value] = Traced(_constant_axes(tensor))
+            self._where[value] = _constant(tensor)
         for name, input_value in zip(program.input_names, program.inputs, strict=True):
             if input_value is not None:
                 self._where[input_value] = Traced([self.new(size, f"input {name}") for size in input_value.shape])
@@ -265,7 +270,11 @@ class Tracer:
         def read(item: Any) -> Any:
             if not isinstance(item, Value):
                 return item
-            return self._where[item] if keeps_choices else self.collapse(self._where[item])
+            tensor = self._where[item]
+            if tensor.constant:
+                axes = [self.new(axis.size) if d in tensor.constant else axis for d, axis in enumerate(tensor.axes)]
+                tensor = replace(tensor, axes=axes)
+            return tensor if keeps_choices else self.collapse(tensor)
 
         arguments = pytree.tree_map(read, operation.arguments)
         results = None
@@ -277,7 +286,7 @@ class Tracer:
             results = self._unknown(operation)
         for value, result in zip(operation.outputs, results, strict=True):
             if value is not None and result is not None:
-                self._where[value] = result
+                self._where[value] = replace(result, constant=frozenset()) if value in self._written else result
                 self.seen.append(result.axes)
 
     def _checked(self, given: Any) -> list[Traced | None] | None:
@@ -334,14 +343,40 @@ def _is_axis(item: Any) -> bool:
     return isinstance(item, Atom | Product | Sum)
 
 
-def _constant_axes(tensor: torch.Tensor) -> list[Axis]:
-    """Axes of a tensor that is part of the code: fixed where its values vary along them (or cannot be read)."""
-    axes: list[Axis] = []
+def _constant(tensor: torch.Tensor) -> Traced:
+    """A tensor that is part of the code: fixed along axes on which its values vary (or cannot be read)."""
     readable = not tensor.is_meta and type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.numel() > 0
-    for dim, size in enumerate(tensor.shape):
-        uniform = readable and bool((tensor == tensor.select(dim, 0).unsqueeze(dim)).all())
-        axes.append(ONE if size == 1 else Atom(size, None if uniform else "a constant that varies along it"))
-    return axes
+    equal = {d for d, size in enumerate(tensor.shape) if readable and bool((tensor == tensor.narrow(d, 0, 1)).all())}
+    axes: list[Axis] = [
+        ONE if size == 1 else Atom(size, None if dim in equal else "a constant that varies along it")
+        for dim, size in enumerate(tensor.shape)
+    ]
+    return Traced(axes, constant=frozenset(equal))
+
+
+def _written(program: Program) -> set[Value]:
+    """The values that an operator writes into, and all that may share memory with them."""
+    owner: dict[Value, Value] = {}
+
+    def find(value: Value) -> Value:
+        while value in owner:
+            value = owner[value]
+        return value
+
+    written: list[Value] = []
+    for operation in program.operations:
+        schema = operation.target._schema
+        if any(result.alias_info for result in schema.returns) or "dropout" in operation.name:
+            for value in operation.outputs:
+                for source in operation.inputs:
+                    if value is not None and find(value) is not find(source):
+                        owner[find(value)] = find(source)
+        for argument in schema.arguments:
+            target = operation.arguments.get(argument.name)
+            if argument.alias_info is not None and argument.alias_info.is_write and isinstance(target, Value):
+                written.append(target)
+    roots = {find(value) for value in written}
+    return {value for value in (*owner, *roots) if find(value) in roots}
 
 
 @functools.cache

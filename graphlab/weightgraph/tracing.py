@@ -192,7 +192,7 @@ class _Reading:
             role = "inside" if not place.inside else "groups" if "groups" in atom.roles else "shared"
             role = "heads" if role == "shared" and not place.around else role
             return ".".join([module, role] if role == "inside" else [*shared, role])
-        matrices = {p.parameter for p in found.places if len(self.parameters[p.parameter]) > 1}
+        matrices = {p.parameter.rpartition(".")[0] for p in found.places if len(self.parameters[p.parameter]) > 1}
         return ".".join([*shared, "residual"]) if len(matrices) > 3 else module
 
 

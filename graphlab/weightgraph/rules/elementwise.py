@@ -14,7 +14,7 @@ LINEAR = {"add", "sub", "rsub", "neg", "copy", "where", "masked_fill", "positive
 """Pointwise operators that are linear in their tensors; multiplication is in one tensor by a number."""
 
 
-def pointwise(trace: Tracer, **arguments: Any) -> list[Axis]:
+def pointwise(trace: Tracer, **arguments: Any) -> Traced:
     """``result[i] = f(a[i], b[i], ...)`` with broadcasting: axes that meet are indexed by the same neurons."""
     operation = trace.operation.name.removeprefix("aten.").strip("_")
     tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Traced)]
@@ -24,12 +24,28 @@ def pointwise(trace: Tracer, **arguments: Any) -> list[Axis]:
     if operation not in LINEAR and not scaling:
         for tensor in tensors:
             trace.passes(tensor, operation)
-    return trace.broadcast(*tensors)
+    axes = trace.broadcast(*tensors)
+    constant = {
+        dim
+        for dim in range(len(axes))
+        if all(
+            (own := dim - len(axes) + len(tensor)) < 0 or tensor[own].size == 1 or own in tensor.constant
+            for tensor in tensors
+        )
+    }
+    return Traced(axes, constant=frozenset(constant))
 
 
-@rule(*(f"aten.{name}" for name in ("__and__", "__or__", "__xor__", "where", "masked_fill", "max.other", "min.other")))
-def pointwise_too(trace: Tracer, **arguments: Any) -> list[Axis]:
-    """Pointwise operators that ATen does not tag so."""
+UNTAGGED = (
+    *("__and__", "__or__", "__xor__", "__lshift__", "__rshift__", "where", "masked_fill", "hardswish", "log_sigmoid"),
+    *("floor_divide", "rsub", "multiply", "divide", "true_divide", "subtract", "less", "greater", "not_equal"),
+    *("greater_equal", "less_equal", "absolute", "arctan", "negative", "fix", "special_expit"),
+)
+"""Pointwise operators that ATen does not tag so."""
+
+
+@rule(*(f"aten.{name}" for name in UNTAGGED))
+def untagged(trace: Tracer, **arguments: Any) -> Traced:
     return pointwise(trace, **arguments)
 
 
@@ -71,7 +87,7 @@ def uniform(trace: Tracer) -> Traced:
     """A tensor of equal values: nothing tells its indices apart."""
     (value,) = trace.operation.outputs
     assert value is not None
-    return Traced([trace.new(size) for size in value.shape], uniform=True)
+    return Traced([trace.new(size) for size in value.shape], constant=frozenset(range(len(value.shape))))
 
 
 @rule(*(f"aten.{name}" for name in ORDERED))

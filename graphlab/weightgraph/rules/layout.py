@@ -18,7 +18,11 @@ def layout(*names: str) -> Callable[[Mover], Mover]:
 
     def register(function: Mover) -> Mover:
         def move(_: Tracer, input: Traced, **arguments: Any) -> Traced:
-            moved = Traced(function(input.axes, **arguments), names=input.names)
+            axes = function(input.axes, **arguments)
+            constant = frozenset(
+                dim for dim, axis in enumerate(axes) if any(axis is input[own] for own in input.constant)
+            )
+            moved = Traced(axes, names=input.names, constant=constant)
             if input.choices is not None:
                 marker = input.axes[input.choice_axis]
                 moved.choice_axis = next(dim for dim, axis in enumerate(moved.axes) if axis is marker)
@@ -102,7 +106,9 @@ def expand(trace: Tracer, input: Traced) -> Traced:
     assert value is not None
     axes = [ONE] * (len(value.shape) - len(input)) + input.axes
     grown = [axis if axis.size == size else trace.new(size) for axis, size in zip(axes, value.shape, strict=True)]
-    return Traced(grown, names=input.names)
+    added = len(grown) - len(input)
+    constant = {dim for dim, axis in enumerate(grown) if axis is not axes[dim]} | {d + added for d in input.constant}
+    return Traced(grown, names=input.names, constant=frozenset(constant))
 
 
 @rule("aten.repeat", "aten.tile")

@@ -59,7 +59,7 @@ def _recurrent(
         below = resolve(Sum(tuple(outputs)))
     results = [Traced([*input.axes[:-1], below])]
     for state, neurons in zip(states, (last, inner), strict=False):
-        if not state.uniform:
+        if len(state.constant) < len(state):
             trace.same(state[-1], *neurons)
         layers = trace.new(len(neurons), "layers and directions")
         batch = state.axes[1:-1]

@@ -1,0 +1,45 @@
+"""The commands, gathered under the name ``graphlab``."""
+
+from typing import Annotated
+
+import typer
+
+import graphlab
+from graphlab.cli.conformance import conformance
+from graphlab.cli.convert import convert
+from graphlab.cli.doctor import doctor
+from graphlab.cli.errors import explained
+from graphlab.cli.inspect import inspect
+from graphlab.cli.verify import verify
+
+app = typer.Typer(
+    name="graphlab",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(graphlab.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _graphlab(
+    version: Annotated[  # noqa: ARG001 (its callback does the work)
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Graph learning on PyTorch Geometric, in which a trained network is itself a graph."""
+
+
+for command in (inspect, convert, verify, conformance, doctor):
+    app.command()(explained(command))
+
+
+def main() -> None:
+    """Run the command line on the arguments of the process."""
+    app()

@@ -1,0 +1,164 @@
+"""``graphlab inspect``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from graphlab.cli.console import cells, print_json, progress, stdout, table, waiting
+from graphlab.cli.errors import CommandError
+from graphlab.cli.network import network_of
+from graphlab.cli.patterns import Row, merged
+
+if TYPE_CHECKING:
+    from graphlab.checkpoint import Checkpoint
+    from graphlab.weightgraph import Structure
+
+_LONG = 24
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A weight file, or a folder with one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what a checkpoint is: its format, its tensors, whether any value is NaN or infinite, and, for Hugging Face
+    folders and saved weight-graphs, its groups of neurons. Nothing from the file is run.
+
+    Example: [cyan]graphlab inspect all-MiniLM-L6-v2/[/]
+    """
+    from graphlab import checkpoint
+
+    opened = checkpoint.open(path)
+    with progress("Looking for NaN and infinity") as update:
+        nonfinite = opened.nonfinite(update)
+    structure, without = _structure(opened)
+    if as_json:
+        print_json(_document(opened, nonfinite, structure, without))
+        return
+    console = stdout()
+    _print_facts(console, opened, nonfinite)
+    _print_tensors(console, opened)
+    if structure is not None:
+        _print_groups(console, structure)
+    else:
+        console.print(f"No structure: {without}", style="yellow", markup=False)
+
+
+def _structure(opened: Checkpoint) -> tuple[Structure | None, str]:
+    """The structure of the network, or why there is none."""
+    from graphlab.capture import CaptureError, capture
+    from graphlab.checkpoint import CheckpointError
+    from graphlab.weightgraph import Structure, trace
+    from graphlab.weightgraph.graph import STRUCTURE_KEY
+
+    try:
+        if STRUCTURE_KEY in opened.metadata:
+            return Structure.from_json(json.loads(opened.metadata[STRUCTURE_KEY])), ""
+        with waiting("Tracing the network"):
+            network = network_of(opened)
+            return trace(capture(network.module, network.args, network.kwargs)), ""
+    except (CommandError, CheckpointError, CaptureError, ImportError, ValueError) as error:
+        return None, str(error)
+
+
+def _facts(opened: Checkpoint) -> dict[str, Any]:
+    dtypes = Counter(str(spec.dtype).removeprefix("torch.") for spec in opened.specs.values())
+    return {
+        "path": str(opened.path),
+        "format": opened.format,
+        "files": sorted({str(spec.file) for spec in opened.specs.values()}),
+        "tensors": len(opened),
+        "parameters": opened.num_parameters,
+        "bytes": opened.nbytes,
+        "dtypes": dict(dtypes),
+        "prefix": opened.prefix,
+        "tied": [list(names) for names in opened.tied],
+        "adapter": opened.adapter,
+        "beside": list(opened.extra),
+    }
+
+
+def _document(
+    opened: Checkpoint, nonfinite: dict[str, int], structure: Structure | None, without: str
+) -> dict[str, Any]:
+    return {
+        **_facts(opened),
+        "nonfinite": nonfinite,
+        "specs": {
+            name: {"shape": list(spec.shape), "dtype": str(spec.dtype).removeprefix("torch.")}
+            for name, spec in opened.specs.items()
+        },
+        "structure": structure and structure.to_json(),
+        "no_structure": without or None,
+    }
+
+
+def _print_facts(console: Console, opened: Checkpoint, nonfinite: dict[str, int]) -> None:
+    facts = _facts(opened)
+    adapter = opened.adapter or {}
+    lines = {
+        "format": facts["format"] + (f", {len(facts['files'])} files" if len(facts["files"]) > 1 else ""),
+        "tensors": f"{len(opened):,}",
+        "parameters": f"{opened.num_parameters:,}",
+        "bytes": f"{opened.nbytes:,}",
+        "dtypes": ", ".join(f"{name} ({count})" for name, count in facts["dtypes"].items()),
+        "prefix": opened.prefix and f"{opened.prefix} (removed from every name)",
+        "tied": "; ".join(" = ".join(names) for names in opened.tied),
+        "adapter": f"{adapter.get('peft_type')} of {adapter.get('base_model_name_or_path')}" if adapter else "",
+        "beside": ", ".join(opened.extra),
+    }
+    console.print(Text(str(opened.path), style="bold"))
+    for label, text in lines.items():
+        if text:
+            console.print(Text(f"  {label:<12}"), *cells(text), sep="")
+    if nonfinite:
+        wrong = ", ".join(f"{name} ({count:,})" for name, count in nonfinite.items())
+        console.print(Text("  values      "), *cells(f"NaN or infinite in {wrong}"), sep="", style="bold red")
+    else:
+        console.print("  values      all finite", style="green")
+
+
+def _print_tensors(console: Console, opened: Checkpoint) -> None:
+    rows = [
+        Row((name,), (str(list(spec.shape)), str(spec.dtype).removeprefix("torch.")))
+        for name, spec in opened.specs.items()
+    ]
+    shown = table("tensor", "shape", "dtype", "how many", right=("how many",))
+    for row in merged(rows) if len(rows) > _LONG else rows:
+        shown.add_row(*cells(*row.names, *row.facts, row.count))
+    console.print(shown)
+
+
+def _print_groups(console: Console, structure: Structure) -> None:
+    rows = [
+        Row(
+            (group.name, ", ".join(group.within)),
+            (
+                f"{group.size:,}",
+                f"fixed: {group.reason}" if group.reason else "free",
+                ", ".join(group.passes),
+                str(len(structure.parameters_of(group.name))),
+            ),
+        )
+        for group in structure.groups.values()
+    ]
+    shown = table(
+        "group", "size", "in each", "status", "through", "parameters", "how many",
+        right=("size", "parameters", "how many"),
+        caption=f"{len(rows)} groups of neurons, of which {len(structure.free)} may be permuted",
+    )  # fmt: skip
+    for row in merged(rows) if len(rows) > _LONG else rows:
+        (name, within), (size, status, passes, parameters) = row.names, row.facts
+        style = "green" if status == "free" else "dim"
+        cut = cells(status)[0]
+        cut.stylize(style)
+        shown.add_row(*cells(name, size, within), cut, *cells(passes, parameters, row.count))
+    console.print(shown)
+    for operator in structure.without_rule:
+        console.print(f"No rule for {operator}: what it touches is taken as fixed.", style="yellow")
