@@ -77,7 +77,7 @@ class WeightGraph:
         """
         match = check_module(opened, module)
         structure = trace(capture(module, args, kwargs), outputs)
-        names = {name: match.names[name] for name in structure.axes} | match.unsaved
+        names = match.names | match.unsaved
         return cls(structure, {ours: opened[theirs] for ours, theirs in names.items()})
 
     def state_dict(self) -> dict[str, Tensor]:

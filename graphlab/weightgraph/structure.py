@@ -9,6 +9,7 @@ from typing import Any
 
 from graphlab.weightgraph import axes
 from graphlab.weightgraph.axes import Axis, Group
+from graphlab.weightgraph.summary import axis_lines, group_lines, table
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,14 @@ class Structure:
             raise ValueError(f"not a structure: {type(error).__name__} {error}") from error
 
     def __repr__(self) -> str:
-        free = self.free
-        lines = [f"Structure: {len(self.groups)} groups ({len(free)} free), {len(self.axes)} parameters and buffers"]
-        rows = [
-            (str(g), f"{g.size}" + (f" in each {' . '.join(g.within)}" if g.within else ""), _status(g))
-            for g in self.groups.values()
+        lines = [
+            f"Structure: {len(self.groups)} groups, {len(self.free)} free; {len(self.axes)} parameters and buffers",
+            *table(group_lines(self)),
+            "Axes",
+            *table(axis_lines(self)),
         ]
-        widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
-        lines += [f"  {name:<{widths[0]}}  {size:<{widths[1]}}  {status}" for name, size, status in rows]
-        width = max((len(name) for name in self.axes), default=0)
-        lines += [f"  {name:<{width}}  [{', '.join(map(str, expressions))}]" for name, expressions in self.axes.items()]
         for operator, parameters in self.without_rule.items():
-            lines.append(f"  no rule for {operator}: fixed what it touches ({', '.join(parameters) or 'no parameter'})")
+            lines.append(f"no rule for {operator}: fixed what it touches ({', '.join(parameters) or 'no parameter'})")
+        if self.unused:
+            lines.append(f"not read by forward: {', '.join(self.unused)}")
         return "\n".join(lines)
-
-
-def _status(group: Group) -> str:
-    passes = f" through {', '.join(group.passes)}" if group.passes else ""
-    return f"free{passes}" if group.free else f"fixed: {group.reason}"
