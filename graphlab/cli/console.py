@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-PIPED_WIDTH = 160
+PIPED_WIDTH = 200
 
 
 def stdout() -> Console:
@@ -53,6 +53,6 @@ def table(*headings: str, right: tuple[str, ...] = (), caption: str | None = Non
     return made
 
 
-def cells(*values: object) -> list[Text]:
+def cells(*values: object, style: str = "") -> list[Text]:
     """Table cells that print what they are given as it is: no markup, nothing that a terminal would obey."""
-    return [Text("".join(c if c.isprintable() else "?" for c in str(value))) for value in values]
+    return [Text("".join(c if c.isprintable() else "?" for c in str(value)), style) for value in values]

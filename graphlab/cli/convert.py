@@ -29,12 +29,14 @@ def convert(
     Example: [cyan]graphlab convert resnet.pt --module my_project.nets:resnet -o resnet.safetensors[/]
     """
     from graphlab import checkpoint
-    from graphlab.checkpoint import check_module
     from graphlab.weightgraph import WeightGraph, equal_bytes
+    from graphlab.weightgraph.graph import STRUCTURE_KEY
 
     start = time.perf_counter()
     with waiting("Tracing the network"):
         opened = checkpoint.open(source)
+        if STRUCTURE_KEY in opened.metadata:
+            raise CommandError(f"{source}: it is a weight-graph already")
         network = network_of(opened) if module is None else factory.load_network(module)
         graph = WeightGraph.from_checkpoint(opened, network.module, network.args, network.kwargs)
     traced = time.perf_counter()
@@ -43,13 +45,11 @@ def convert(
         if not equal_bytes(graph.state_dict(), WeightGraph.load(output).state_dict()):
             raise CommandError(f"{output}: what was read again is not, bit for bit, what was written")
     written = time.perf_counter()
-    used = check_module(opened, network.module).values()
     report = {
         "source": str(source),
         "output": str(output),
         "bytes": output.stat().st_size,
         "tensors": len(graph.tensors),
-        "left_out": sorted(opened.keys() - set(used)),
         "parameters": graph.num_parameters,
         "groups": len(graph.structure.groups),
         "free_groups": len(graph.structure.free),
@@ -60,9 +60,9 @@ def convert(
         print_json(report)
         return
     console = stdout()
-    console.print(f"[bold]{escape(str(output))}[/]: {report['bytes']:,} bytes, {report['tensors']} tensors, "
-                  f"{report['parameters']:,} parameters, in {written - start:.1f} s")
+    console.print(
+        f"[bold]{escape(str(output))}[/]: {report['bytes']:,} bytes, {report['tensors']} tensors, "
+        f"{report['parameters']:,} parameters, in {written - start:.1f} s"
+    )
     console.print(f"{report['groups']} groups of neurons, of which {report['free_groups']} may be permuted.")
-    if report["left_out"]:
-        console.print(f"Left out, for no output depends on them: {escape(', '.join(report['left_out']))}")
     console.print("[green]Read again, it is bit for bit what the source holds.[/]")

@@ -36,10 +36,10 @@ def explained(command: Callable[Parameters, None]) -> Callable[Parameters, None]
             if os.environ.get(SHOW_TRACEBACK, "0") != "0" or _is_closed_pipe(error):
                 raise
             if type(error).__module__.startswith("graphlab.") or isinstance(error, ImportError):
-                stderr().print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+                stderr().print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
             else:
                 message = f"{type(error).__name__}: {error}"
-                stderr().print(f"[bold red]unexpected error:[/] {escape(message)}", highlight=False)
+                stderr().print(f"[bold red]unexpected error:[/] {escape(message)}", soft_wrap=True)
                 stderr().print(f"Set {SHOW_TRACEBACK}=1 to see where it comes from.", style="dim")
             raise typer.Exit(1) from None
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from graphlab.cli.console import cells, print_json, progress, stdout, table, waiting
 from graphlab.cli.errors import CommandError
 from graphlab.cli.network import network_of
-from graphlab.cli.patterns import Row, merged
+from graphlab.cli.patterns import merged
 
 if TYPE_CHECKING:
     from graphlab.checkpoint import Checkpoint
@@ -125,40 +125,32 @@ def _print_facts(console: Console, opened: Checkpoint, nonfinite: dict[str, int]
 
 
 def _print_tensors(console: Console, opened: Checkpoint) -> None:
-    rows = [
-        Row((name,), (str(list(spec.shape)), str(spec.dtype).removeprefix("torch.")))
-        for name, spec in opened.specs.items()
-    ]
-    shown = table("tensor", "shape", "dtype", "how many", right=("how many",))
-    for row in merged(rows) if len(rows) > _LONG else rows:
-        shown.add_row(*cells(*row.names, *row.facts, row.count))
+    facts = {
+        name: (str(list(spec.shape)), str(spec.dtype).removeprefix("torch.")) for name, spec in opened.specs.items()
+    }
+    rows = merged(facts) if len(facts) > _LONG else [(name, known, 1) for name, known in facts.items()]
+    shown = table("tensor", "how many", "shape", "dtype", right=("how many",))
+    for pattern, known, count in rows:
+        shown.add_row(*cells(pattern, count, *known))
     console.print(shown)
 
 
 def _print_groups(console: Console, structure: Structure) -> None:
-    rows = [
-        Row(
-            (group.name, ", ".join(group.within)),
-            (
-                f"{group.size:,}",
-                f"fixed: {group.reason}" if group.reason else "free",
-                ", ".join(group.passes),
-                str(len(structure.parameters_of(group.name))),
-            ),
-        )
-        for group in structure.groups.values()
-    ]
+    from graphlab.weightgraph.summary import group_lines
+
     shown = table(
-        "group", "size", "in each", "status", "through", "parameters", "how many",
-        right=("size", "parameters", "how many"),
-        caption=f"{len(rows)} groups of neurons, of which {len(structure.free)} may be permuted",
-    )  # fmt: skip
-    for row in merged(rows) if len(rows) > _LONG else rows:
-        (name, within), (size, status, passes, parameters) = row.names, row.facts
+        "group",
+        "how many",
+        "size",
+        "status",
+        "passes through",
+        right=("how many",),
+        caption=f"{len(structure.groups)} groups of neurons, of which {len(structure.free)} may be permuted",
+    )
+    for line in group_lines(structure):
+        size, status, passes = line.text
         style = "green" if status == "free" else "dim"
-        cut = cells(status)[0]
-        cut.stylize(style)
-        shown.add_row(*cells(name, size, within), cut, *cells(passes, parameters, row.count))
+        shown.add_row(*cells(line.name, line.count, size), *cells(status, style=style), *cells(passes))
     console.print(shown)
     for operator in structure.without_rule:
         console.print(f"No rule for {operator}: what it touches is taken as fixed.", style="yellow")

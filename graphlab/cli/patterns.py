@@ -1,35 +1,22 @@
-"""Rows that differ in the numbers of their names only, as one row: ``layer.{0-5}.weight``."""
+"""Names that differ in their numbers only, as one: ``layer.{0-5}.weight``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 _NUMBER = re.compile(r"\d+")
 
 
-@dataclass(frozen=True)
-class Row:
-    """``names`` may hold numbers in which rows may differ; rows of other ``facts`` stay apart."""
-
-    names: tuple[str, ...]
-    facts: tuple[str, ...]
-    count: int = 1
-
-
-def merged(rows: Iterable[Row]) -> list[Row]:
-    """Rows of equal facts, and of names equal but for numbers, as one; in order of first appearance."""
-    alike: dict[tuple[object, ...], list[Row]] = {}
-    for row in rows:
-        alike.setdefault((tuple(_NUMBER.sub("#", name) for name in row.names), row.facts), []).append(row)
-    return [
-        Row(tuple(map(_pattern, zip(*(row.names for row in same), strict=True))), same[0].facts, len(same))
-        for same in alike.values()
-    ]
+def merged(facts: Mapping[str, tuple[str, ...]]) -> list[tuple[str, tuple[str, ...], int]]:
+    """(pattern, facts, how many) of the names that have equal facts and differ in numbers only, in order."""
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for name, known in facts.items():
+        alike.setdefault((_NUMBER.sub("#", name), known), []).append(name)
+    return [(_pattern(names), known, len(names)) for (_, known), names in alike.items()]
 
 
-def _pattern(names: tuple[str, ...]) -> str:
+def _pattern(names: list[str]) -> str:
     columns = zip(*map(_NUMBER.findall, names), strict=True)
     ranges = iter([_range(sorted(set(map(int, column)))) for column in columns])
     return _NUMBER.sub(lambda _: next(ranges), names[0])

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from graphlab.cli import factory
 from graphlab.cli.console import cells, print_json, progress, stdout, table, waiting
@@ -98,7 +97,7 @@ def _print(result: Verification) -> None:
         text = verdict if group.reason is None else f"{verdict}: {group.reason}"
         shown.add_row(
             *cells(check.group, f"{check.size:,}", ", ".join(group.within), *numbers),
-            Text(text, style=styles[verdict]),
+            *cells(text, style=styles[verdict]),
         )
     console = stdout()
     console.print(shown)

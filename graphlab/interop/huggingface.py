@@ -132,12 +132,12 @@ def _build(settings: Mapping[str, Any], source: Path) -> nn.Module:
         raise CheckpointError(source, f"transformers {transformers.__version__} has no {_named(settings, model_type)}")
     names = settings.get("architectures") or []
     name = names[0] if isinstance(names, list) and isinstance(names[0], str) else None
-    model = getattr(transformers, name, None) if name else transformers.AutoModel
-    if not isinstance(model, type) or not (issubclass(model, transformers.PreTrainedModel) or name is None):
+    model = getattr(transformers, name, None) if name else None
+    if name and not (isinstance(model, type) and issubclass(model, transformers.PreTrainedModel)):
         raise CheckpointError(source, f"transformers {transformers.__version__} has no {_named(settings, name)}")
     try:
         config = transformers.CONFIG_MAPPING[model_type].from_dict(_without_downloads(settings))
-        module = model(config) if name else model.from_config(config, trust_remote_code=False)
+        module = model(config) if model else transformers.AutoModel.from_config(config, trust_remote_code=False)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise CheckpointError(source, f"transformers cannot build {name or model_type} from it: {reason}") from error

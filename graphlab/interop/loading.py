@@ -25,11 +25,11 @@ def parameters_on_meta() -> Iterator[None]:
             parameter = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
         register(module, name, parameter)
 
-    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign]
+    setattr(nn.Module, "register_parameter", register_on_meta)  # noqa: B010 (mypy knows methods as constant)
     try:
         yield
     finally:
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
+        setattr(nn.Module, "register_parameter", register)  # noqa: B010
 
 
 def load_weights(module: nn.Module, opened: Checkpoint) -> None:

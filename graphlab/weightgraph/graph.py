@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from graphlab import checkpoint
 from graphlab.capture import capture
 from graphlab.checkpoint import Checkpoint, CheckpointError, check_module
+from graphlab.weightgraph.reading import trace
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import Permutations, check_permutations, permute_tensor
-from graphlab.weightgraph.tracing import trace
 
 STRUCTURE_KEY = "graphlab.structure"
 """Metadata key under which a saved weight-graph keeps its structure (JSON)."""

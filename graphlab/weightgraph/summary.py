@@ -56,7 +56,9 @@ def _starred(name: str) -> str:
     parts = name.split(".")
     if all(part.isdigit() for part in parts):
         return name
-    return ".".join("*" if part.isdigit() and position < len(parts) - 1 else part for position, part in enumerate(parts))
+    return ".".join(
+        "*" if part.isdigit() and position < len(parts) - 1 else part for position, part in enumerate(parts)
+    )
 
 
 def _labels(structure: Structure) -> dict[str, str]:
@@ -82,9 +84,7 @@ def _merged(rows: Iterable[tuple[str, tuple[str, ...]]]) -> list[Line]:
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for name, text in rows:
         found.setdefault((_starred(name), text), []).append(name)
-    return [
-        Line(pattern if len(names) > 1 else names[0], text, len(names)) for (pattern, text), names in found.items()
-    ]
+    return [Line(pattern if len(names) > 1 else names[0], text, len(names)) for (pattern, text), names in found.items()]
 
 
 def table(lines: list[Line], indent: str = "  ") -> list[str]:
@@ -92,4 +92,3 @@ def table(lines: list[Line], indent: str = "  ") -> list[str]:
     rows = [(line.name, f"x{line.count}" if line.count > 1 else "", *line.text) for line in lines]
     widths = [max(map(len, column)) for column in itertools.zip_longest(*rows, fillvalue="")] if rows else []
     return [indent + "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from graphlab.capture import capture
 from graphlab.weightgraph.axes import Axis, Group, Product, Sum, groups, positions
+from graphlab.weightgraph.reading import trace
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import neuron_at, permute_tensor, random_permutations, table_shape
-from graphlab.weightgraph.tracing import trace
 
 FLOOR = 1e-9
 """A permutation that changes the output by more than this, relative to its largest entry, is no symmetry."""

@@ -15,10 +15,10 @@ from graphlab.weightgraph.rules import (  # noqa: F401  (importing a module regi
     recurrent,
     reduction,
 )
-from graphlab.weightgraph.rules.registry import LAYOUT, RULES, TAKES_APART, load_extensions, rule
-from graphlab.weightgraph.trace import Rule, is_elementwise
+from graphlab.weightgraph.rules.registry import HANDLES_PLACES, LAYOUT, RULES, TAKES_APART, load_extensions, rule
+from graphlab.weightgraph.tracer import Rule, is_elementwise
 
-__all__ = ["LAYOUT", "RULES", "TAKES_APART", "rule", "rule_for"]
+__all__ = ["HANDLES_PLACES", "LAYOUT", "RULES", "TAKES_APART", "rule", "rule_for"]
 
 
 def rule_for(target: Any, name: str) -> Rule | None:

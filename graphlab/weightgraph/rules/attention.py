@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphlab.weightgraph.atoms import Axis
 from graphlab.weightgraph.rules.registry import rule
-from graphlab.weightgraph.trace import Traced, Tracer
+from graphlab.weightgraph.tracer import Traced, Tracer
 
 
 @rule("aten.scaled_dot_product_attention")

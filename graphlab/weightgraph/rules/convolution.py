@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphlab.weightgraph.atoms import ONE, Axis, factor
 from graphlab.weightgraph.rules.registry import rule
-from graphlab.weightgraph.trace import Traced, Tracer
+from graphlab.weightgraph.tracer import Traced, Tracer
 
 
 def _grouped(trace: Tracer, axis: Axis, groups: int) -> tuple[Axis, Axis]:

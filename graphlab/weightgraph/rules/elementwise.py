@@ -8,7 +8,7 @@ from torch.utils import _pytree as pytree
 
 from graphlab.weightgraph.atoms import Axis
 from graphlab.weightgraph.rules.registry import rule
-from graphlab.weightgraph.trace import Traced, Tracer
+from graphlab.weightgraph.tracer import Traced, Tracer
 
 LINEAR = {"add", "sub", "rsub", "neg", "copy", "where", "masked_fill", "positive"}
 """Pointwise operators that are linear in their tensors; multiplication is in one tensor by a number."""
@@ -18,8 +18,6 @@ def pointwise(trace: Tracer, **arguments: Any) -> Traced:
     """``result[i] = f(a[i], b[i], ...)`` with broadcasting: axes that meet are indexed by the same neurons."""
     operation = trace.operation.name.removeprefix("aten.").strip("_")
     tensors = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, Traced)]
-    for tensor in tensors:
-        trace.use_names(tensor, f"places used as numbers by {operation}")
     scaling = operation in {"mul", "div"} and len(tensors) == 1
     if operation not in LINEAR and not scaling:
         for tensor in tensors:
@@ -52,7 +50,6 @@ def untagged(trace: Tracer, **arguments: Any) -> Traced:
 @rule("aten.copy")
 def copy(trace: Tracer, input: Traced, src: Traced) -> list[Axis]:
     """Writing into a tensor or a view of one, which keeps its axes: what is written must be indexed as they are."""
-    trace.use_names(src, "written into another tensor")
     trace.broadcast(input, src)
     return input.axes
 

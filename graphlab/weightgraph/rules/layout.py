@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphlab.weightgraph.atoms import ONE, Axis, Product, Sum, resolve
-from graphlab.weightgraph.rules.registry import LAYOUT, RULES, TAKES_APART, rule
-from graphlab.weightgraph.trace import Names, Traced, Tracer
+from graphlab.weightgraph.rules.registry import LAYOUT, TAKES_APART, rule
+from graphlab.weightgraph.tracer import Names, Traced, Tracer
 
 Mover = Callable[..., list[Axis]]
 
@@ -30,7 +30,7 @@ def layout(*names: str) -> Callable[[Mover], Mover]:
             return moved
 
         for name in names:
-            RULES[name] = move
+            rule(name, places=True)(move)
             LAYOUT[name] = function
         return function
 
@@ -87,7 +87,7 @@ def squeeze(axes: list[Axis], dim: int | Sequence[int] | None = None, **_: Any) 
     return [axis for d, axis in enumerate(axes) if d not in dropped or axis.size != 1]
 
 
-@rule("aten.reshape", "aten.view", "aten.flatten", "aten.unflatten", "aten._unsafe_view", "aten._reshape_alias")
+@rule("aten.reshape", "aten.view", "aten.flatten", "aten.unflatten", "aten._unsafe_view", places=True)
 def reshape(trace: Tracer, input: Traced) -> Traced:
     """Row-major. An axis that is later taken apart (query, key and value) is kept as parts from here on."""
     (value,) = trace.operation.outputs
@@ -99,7 +99,7 @@ def reshape(trace: Tracer, input: Traced) -> Traced:
     return Traced(trace.regroup(input.axes, value.shape), names=input.names)
 
 
-@rule("aten.expand", "aten.expand_as", "aten.broadcast_to")
+@rule("aten.expand", "aten.expand_as", "aten.broadcast_to", places=True)
 def expand(trace: Tracer, input: Traced) -> Traced:
     """The indices of an axis that was repeated are interchangeable: nothing tells the copies apart."""
     (value,) = trace.operation.outputs
@@ -111,7 +111,7 @@ def expand(trace: Tracer, input: Traced) -> Traced:
     return Traced(grown, names=input.names, constant=frozenset(constant))
 
 
-@rule("aten.repeat", "aten.tile")
+@rule("aten.repeat", "aten.tile", places=True)
 def repeat(trace: Tracer, input: Traced) -> Traced:
     (value,) = trace.operation.outputs
     assert value is not None
@@ -120,7 +120,7 @@ def repeat(trace: Tracer, input: Traced) -> Traced:
     return Traced(repeated, names=input.names)
 
 
-@rule("aten.repeat_interleave")
+@rule("aten.repeat_interleave", places=True)
 def repeat_interleave(trace: Tracer, input: Traced, repeats: Any, dim: int | None = None) -> Traced | None:
     if not isinstance(repeats, int) or dim is None:
         return None
@@ -132,8 +132,6 @@ def repeat_interleave(trace: Tracer, input: Traced, repeats: Any, dim: int | Non
 @rule("aten.cat", "aten.concat", "aten.concatenate")
 def cat(trace: Tracer, tensors: list[Traced], dim: int) -> list[Axis]:
     tensors = [tensor for tensor in tensors if tensor.shape != (0,)]
-    for tensor in tensors:
-        trace.use_names(tensor, "joined with others")
     dim = tensors[0].dim(dim)
     axes = [trace.same(*(t[d] for t in tensors)) if d != dim else ONE for d in range(len(tensors[0]))]
     axes[dim] = resolve(Sum(tuple(tensor[dim] for tensor in tensors)))
@@ -142,8 +140,6 @@ def cat(trace: Tracer, tensors: list[Traced], dim: int) -> list[Axis]:
 
 @rule("aten.stack")
 def stack(trace: Tracer, tensors: list[Traced], dim: int) -> list[Axis]:
-    for tensor in tensors:
-        trace.use_names(tensor, "stacked with others")
     axes = [trace.same(*(tensor[d] for tensor in tensors)) for d in range(len(tensors[0]))]
     axes.insert(dim % (len(axes) + 1), trace.new(len(tensors), "position in a stack"))
     return axes
@@ -167,7 +163,6 @@ def pad(trace: Tracer, input: Traced, pad: Sequence[int], mode: str = "constant"
 
 @rule("aten.roll", "aten.flip")
 def roll(trace: Tracer, input: Traced, dims: Sequence[int]) -> list[Axis]:
-    trace.use_names(input, "moved along an axis")
     trace.fix([input[dim] for dim in dims] or input.axes, "moved along it")
     return input.axes
 
@@ -192,22 +187,20 @@ def _taken_apart(trace: Tracer, tensor: Traced, dim: int, sizes: Sequence[int]) 
     return _part(tensor, dim, 0, trace.cut(tensor[dim], sizes))
 
 
-@rule(
-    "aten.split", "aten.split_with_sizes", "aten.chunk", "aten.tensor_split", "aten.unsafe_chunk", "aten.unsafe_split"
-)
+@rule("aten.split", "aten.split_with_sizes", "aten.chunk", "aten.tensor_split", places=True)
 def split(trace: Tracer, input: Traced, dim: int = 0) -> list[Traced]:
     outputs = trace.operation.outputs
     return _taken_apart(trace, input, dim, [value.shape[dim] for value in outputs if value is not None])
 
 
-@rule("aten.unbind")
+@rule("aten.unbind", places=True)
 def unbind(trace: Tracer, input: Traced, dim: int = 0) -> list[Traced]:
     dim = input.dim(dim)
     parts = _taken_apart(trace, input, dim, [1] * input[dim].size)
     return [Traced(part.axes[:dim] + part.axes[dim + 1 :], names=part.names) for part in parts]
 
 
-@rule("aten.select")
+@rule("aten.select", places=True)
 def select(trace: Tracer, input: Traced, dim: int, index: object) -> Traced | None:
     if not isinstance(index, int):
         return None
@@ -218,7 +211,7 @@ def select(trace: Tracer, input: Traced, dim: int, index: object) -> Traced | No
     return Traced(part.axes[:dim] + part.axes[dim + 1 :], names=part.names)
 
 
-@rule("aten.slice", "aten.narrow")
+@rule("aten.slice", "aten.narrow", places=True)
 def slice_(
     trace: Tracer,
     input: Traced,

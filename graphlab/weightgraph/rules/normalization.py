@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphlab.weightgraph.atoms import Axis, factor
 from graphlab.weightgraph.rules.registry import rule
-from graphlab.weightgraph.trace import Traced, Tracer
+from graphlab.weightgraph.tracer import Traced, Tracer
 
 
 def _per_channel(trace: Tracer, axis: Axis, *parameters: Traced | None) -> None:
@@ -89,3 +89,11 @@ def softmax(trace: Tracer, input: Traced, dim: int) -> list[Axis]:
     trace.passes(input, "softmax")
     trace.mix(input, dim)
     return input.axes
+
+
+@rule("aten._weight_norm", "aten._weight_norm_interface")
+def weight_norm(trace: Tracer, v: Traced, g: Traced, dim: int = 0) -> list[list[Axis]]:
+    """``g * v / |v|`` with the norm over all axes but ``dim``."""
+    trace.same(v[dim], g[dim])
+    trace.mix(v, *(d for d in range(len(v)) if d != v.dim(dim)))
+    return [v.axes, g.axes][: len(trace.operation.outputs)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphlab.weightgraph.atoms import ONE, Axis
 from graphlab.weightgraph.rules.registry import rule
-from graphlab.weightgraph.trace import Traced, Tracer
+from graphlab.weightgraph.tracer import Traced, Tracer
 
 
 @rule("aten.linear")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphlab.weightgraph.atoms import Axis, Sum, resolve
 from graphlab.weightgraph.rules.registry import rule
-from graphlab.weightgraph.trace import Traced, Tracer
+from graphlab.weightgraph.tracer import Traced, Tracer
 
 GATES = {"aten.lstm": 4, "aten.gru": 3, "aten.rnn_tanh": 1, "aten.rnn_relu": 1}
 
@@ -25,7 +25,7 @@ def _recurrent(
     """Every layer and direction has its own hidden neurons; each gate of ``W_ih [gates . h, in]`` has them once.
 
     The order of ``params`` is layer by layer, direction by direction: ``W_ih, W_hh, b_ih, b_hh, W_hr`` (those there
-    are). The states are ``[layers . directions, batch, h]``: an initial state other than zeros ties all layers' neurons.
+    are). The states are ``[layers . directions, batch, h]``; an initial state other than zeros ties all layers.
     """
     gates = GATES[trace.operation.name]
     time = 1 if batch_first else 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphlab.weightgraph.atoms import ONE, Axis
 from graphlab.weightgraph.rules.registry import rule
-from graphlab.weightgraph.trace import Names, Traced, Tracer
+from graphlab.weightgraph.tracer import Names, Traced, Tracer
 
 LINEAR = {"mean", "sum"}
 SYMMETRIC = (
@@ -28,7 +28,6 @@ def reduce(
 ) -> list[list[Axis]]:
     """A function of the values along the axes that does not depend on their order."""
     operation = trace.operation.name.removeprefix("aten.")
-    trace.use_names(input, f"places used as numbers by {operation}")
     if operation not in LINEAR:
         trace.passes(input, operation)
     axes = _reduced(trace, input, dim, keepdim)
@@ -60,7 +59,6 @@ def extremum(
 @rule("aten.topk", "aten.sort", "aten.kthvalue", "aten.msort")
 def sort(trace: Tracer, input: Traced, dim: int = -1) -> list[Traced]:
     """Values in order of size, and the places on the axis that they come from."""
-    trace.use_names(input, "places sorted as numbers")
     dim = input.dim(dim)
     trace.passes(input, "sort")
     trace.mix(input, dim)
@@ -73,7 +71,6 @@ def sort(trace: Tracer, input: Traced, dim: int = -1) -> list[Traced]:
 
 @rule("aten.cumsum", "aten.cumprod", "aten.logcumsumexp")
 def cumulate(trace: Tracer, input: Traced, dim: int) -> list[Axis]:
-    trace.use_names(input, "accumulated along an axis")
     trace.fix(input[dim], "accumulated along it")
     trace.mix(input, dim)
     return input.axes
@@ -82,7 +79,6 @@ def cumulate(trace: Tracer, input: Traced, dim: int) -> list[Axis]:
 @rule("aten.diff")
 def diff(trace: Tracer, input: Traced, dim: int = -1) -> list[Axis]:
     """Differences of neighbours along ``dim``, prepended and appended values included."""
-    trace.use_names(input, "differences along an axis")
     trace.fix(input[dim], "differences along it")
     (value,) = trace.operation.outputs
     assert value is not None

@@ -23,17 +23,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from graphlab.weightgraph.atoms import Axis
-    from graphlab.weightgraph.trace import Rule, Tracer
+    from graphlab.weightgraph.tracer import Rule, Tracer
 
 RULES: dict[str, Rule] = {}
 LAYOUT: dict[str, Callable[..., list[Axis]]] = {}
 """Operators that only move axes about: ``f(axes, **arguments) -> axes``."""
+HANDLES_PLACES: set[str] = set()
+"""Operators whose rule deals itself with integer tensors that name positions on an axis (``Traced.names``)."""
 TAKES_APART: set[str] = set()
 """Operators that cut a tensor along their argument ``dim``."""
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a rule for the operators named, such as ``aten.linear`` (all overloads, in place or not)."""
+def rule(*names: str, places: bool = False) -> Callable[[Rule], Rule]:
+    """Register a rule for the operators named, such as ``aten.linear`` (all overloads, in place or not).
+
+    Without ``places``, integer arguments that name positions on an axis (what ``topk`` returns) count as numbers, and
+    the axis becomes fixed; a rule that moves such tensors or looks up by them says ``places=True``.
+    """
 
     def register(function: Rule) -> Rule:
         _, *wanted = inspect.signature(function).parameters.values()
@@ -47,6 +53,8 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
         for name in names:
             RULES[name] = call
+            if places:
+                HANDLES_PLACES.add(name)
         return function
 
     return register

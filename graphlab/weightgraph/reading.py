@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from graphlab.capture import Program
 from graphlab.weightgraph import axes as final
 from graphlab.weightgraph.atoms import Atom, Axis, Product, atoms, resolve
+from graphlab.weightgraph.following import Following
 from graphlab.weightgraph.structure import Structure
-from graphlab.weightgraph.trace import Traced, Tracer
+from graphlab.weightgraph.tracer import Traced
 
 NO_NEURONS = {"position", "kernel position", "unused in forward"}
 """Reasons of axes that no neuron indexes: they get no name."""
@@ -32,9 +33,7 @@ def trace(program: Program, outputs: Sequence[str] | None = None) -> Structure:
     unknown = [name for name in counted if name not in program.outputs]
     if unknown:
         raise ValueError(f"no output {', '.join(unknown)}: this program has {', '.join(program.outputs)}")
-    tracer = Tracer(program)
-    parameters = tracer.run(counted)
-    return _Reading(program, tracer, parameters, counted).structure()
+    return _Reading(program, Following(program, counted), counted).structure()
 
 
 def _default_outputs(program: Program) -> tuple[str, ...]:
@@ -61,15 +60,14 @@ class _Found:
 
 
 class _Reading:
-    def __init__(
-        self, program: Program, tracer: Tracer, parameters: dict[str, Traced], counted: tuple[str, ...]
-    ) -> None:
+    def __init__(self, program: Program, following: Following, counted: tuple[str, ...]) -> None:
         self.program = program
-        self.tracer = tracer
-        self.parameters = parameters
+        self.following = following
+        self.tracer = following.tracer
+        self.parameters = following.parameters
         self.counted = counted
         self.found: dict[Atom, _Found] = {}
-        for name, tensor in parameters.items():
+        for name, tensor in self.parameters.items():
             for dim, axis in enumerate(tensor.axes):
                 for atom, around, inside in _appearances(axis):
                     self.found.setdefault(atom, _Found()).places.append(_Place(name, dim, around, bool(inside)))
@@ -88,7 +86,7 @@ class _Reading:
             for atom, found in self.found.items()
             if found.name
         }
-        outputs = {name: self._expressions(known, tensor) for name, tensor in self.tracer.outputs.items()}
+        outputs = {name: self._expressions(known, tensor) for name, tensor in self.following.outputs.items()}
         return Structure(
             groups={group.name: group for group in known.values()},
             axes={name: self._expressions(known, tensor) for name, tensor in self.parameters.items()},
@@ -103,7 +101,7 @@ class _Reading:
         return tuple(_translate(axis, known) for axis in self.tracer.collapse(tensor).axes)
 
     def _without_rule(self) -> dict[str, tuple[str, ...]]:
-        lost: dict[str, list[str]] = {name: [] for name in self.tracer.without_rule}
+        lost: dict[str, list[str]] = {name: [] for name in sorted(self.following.without_rule)}
         for parameter, tensor in self.parameters.items():
             reasons = {atom.fixed for axis in tensor.axes for atom in atoms(axis)}
             for operation, parameters in lost.items():
