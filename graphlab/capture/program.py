@@ -161,7 +161,7 @@ class Program:
 
         for position, operation in enumerate(self.operations):
             result = operation.target(**pytree.tree_map(read, operation.arguments))
-            results = result if isinstance(result, tuple | list) else (result,)
+            results = [lift(r) for r in (result if isinstance(result, tuple | list) else (result,))]
             environment |= {v: r for v, r in zip(operation.outputs, results, strict=True) if v is not None}
             for value in (*operation.inputs, *operation.outputs):
                 if value is not None and last_use.get(value, -1) <= position:

@@ -146,10 +146,10 @@ def _summarised(clusters: Iterable[_Cluster]) -> list[_Cluster]:
 
 
 def _short(number: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{unit}"
-    return f"{number:.0f}"
+    if number < 10_000:
+        return f"{number:.0f}"
+    limit, unit = next(scale for scale in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if number >= scale[0])
+    return f"{number / limit:.3g}{unit}"
 
 
 def _wrapped(name: str) -> str:

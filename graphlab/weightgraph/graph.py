@@ -136,7 +136,8 @@ class WeightGraph:
 
     @property
     def num_parameters(self) -> int:
-        return sum(tensor.numel() for tensor in self.tensors.values())
+        """The number of weights: elements of floating-point tensors, buffers included."""
+        return sum(tensor.numel() for tensor in self.tensors.values() if tensor.is_floating_point())
 
     def __repr__(self) -> str:
         dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in self.tensors.values()})

@@ -147,15 +147,20 @@ def _sensitivity(
     run: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """The gradient of a random projection of the outputs that count, for every learned tensor."""
+    """The gradient of a random projection of the outputs that count, for every learned tensor.
+
+    Where an operator has no derivative, the tensors themselves: large entries are then taken to matter most.
+    """
     leaves = {name: state[name].detach().requires_grad_() for name in learned if state[name].is_floating_point()}
     with torch.enable_grad():
         outputs = run({**state, **leaves})
         counted = [outputs[name] for name in structure.counted if outputs[name].requires_grad]
-        total = sum((output * torch.randn(output.shape, generator=generator)).sum() for output in counted)
-        if not isinstance(total, Tensor):
-            return {name: torch.zeros_like(tensor) for name, tensor in leaves.items()}
-        gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        projected = [(output * torch.randn(output.shape, generator=generator)).sum() for output in counted]
+        try:
+            total = torch.stack(projected).sum()
+            gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        except RuntimeError:
+            gradients = tuple(leaf.detach() for leaf in leaves.values())
     return dict(zip(leaves, gradients, strict=True))
 
 

@@ -61,6 +61,7 @@ def _recurrent(
     for state, neurons in zip(states, (last, inner), strict=False):
         if len(state.constant) < len(state):
             trace.same(state[-1], *neurons)
+            trace.fix(state[0], "layers and directions")
         layers = trace.new(len(neurons), "layers and directions")
         batch = state.axes[1:-1]
         parts = [[layers, *batch, own] for own in neurons]
