@@ -130,8 +130,8 @@ def _build(settings: Mapping[str, Any], source: Path) -> nn.Module:
     model_type = settings.get("model_type")
     if not isinstance(model_type, str) or model_type not in transformers.CONFIG_MAPPING:
         raise CheckpointError(source, f"transformers {transformers.__version__} has no {_named(settings, model_type)}")
-    names = settings.get("architectures") or []
-    name = names[0] if isinstance(names, list) and isinstance(names[0], str) else None
+    names = settings.get("architectures")
+    name = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
     model = getattr(transformers, name, None) if name else None
     if name and not (isinstance(model, type) and issubclass(model, transformers.PreTrainedModel)):
         raise CheckpointError(source, f"transformers {transformers.__version__} has no {_named(settings, name)}")

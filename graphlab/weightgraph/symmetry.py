@@ -51,7 +51,7 @@ def check_permutations(structure: Structure, permutations: Permutations) -> None
 
 
 def permute_tensor(tensor: Tensor, axes: Sequence[Axis], permutations: Permutations) -> Tensor:
-    """``new[i, j, ...] = old[p(i), q(j), ...]`` along the axes given; ``tensor`` itself if no permutation touches it."""
+    """``new[i, j, ...] = old[p(i), q(j), ...]`` along the axes given; ``tensor`` itself if untouched."""
     touched = [dim for dim, axis in enumerate(axes) if any(group.name in permutations for group in groups(axis))]
     if not touched:
         return tensor

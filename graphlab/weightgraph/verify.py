@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graphlab.capture import capture
-from graphlab.weightgraph.axes import Axis, Group, Product, Sum, groups, positions
+from graphlab.weightgraph.axes import Group, groups
 from graphlab.weightgraph.reading import trace
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import neuron_at, permute_tensor, random_permutations, table_shape
@@ -86,27 +86,16 @@ def verify(
     program = capture(module, args, kwargs)
     structure = trace(program, outputs)
     generator = torch.Generator().manual_seed(seed)
+    learned = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     with torch.no_grad():
         state, perturbed = _felt(structure, {n: module.state_dict()[n] for n in structure.axes}, generator)
-
-        def run(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return program.run(tensors, args, kwargs, dtype=torch.float64)
-
-        before = run(state)
-        learned = {name for name, _ in module.named_parameters(remove_duplicate=False)} & structure.axes.keys()
-        sensitivity = _sensitivity(structure, state, learned, run, generator)
+        experiment = _Experiment(
+            structure, state, lambda tensors: program.run(tensors, args, kwargs, torch.float64), learned, generator
+        )
         checks = []
         for done, group in enumerate(structure.groups.values()):
-            difference = None
-            if group.free:
-                table = random_permutations(structure, [group.name], generator)
-                after = run({n: permute_tensor(t, structure.axes[n], table) for n, t in state.items()})
-                difference = max(
-                    _change(permute_tensor(before[name], structure.outputs[name], table), after[name])
-                    for name in before
-                )
-            control = _control(structure, group, state, sensitivity, before, run)
-            checks.append(Check(group.name, group.size, difference, control))
+            difference = experiment.symmetry(group) if group.free else None
+            checks.append(Check(group.name, group.size, difference, experiment.control(group)))
             if progress:
                 progress(done + 1, len(structure.groups))
     return Verification(tuple(checks), structure, perturbed)
@@ -140,72 +129,93 @@ def _felt(
     return state, tuple(perturbed)
 
 
-def _sensitivity(
-    structure: Structure,
-    state: Mapping[str, Tensor],
-    learned: Iterable[str],
-    run: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
-    generator: torch.Generator,
-) -> dict[str, Tensor]:
-    """The gradient of a random projection of the outputs that count, for every learned tensor.
+class _Experiment:
+    """A network in float64, what it gives, and what it gives when neurons change places."""
 
-    Where an operator has no derivative, the tensors themselves: large entries are then taken to matter most.
-    """
-    leaves = {name: state[name].detach().requires_grad_() for name in learned if state[name].is_floating_point()}
-    with torch.enable_grad():
-        outputs = run({**state, **leaves})
-        counted = [outputs[name] for name in structure.counted if outputs[name].requires_grad]
-        projected = [(output * torch.randn(output.shape, generator=generator)).sum() for output in counted]
-        try:
-            total = torch.stack(projected).sum()
-            gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True, materialize_grads=True)
-        except RuntimeError:
-            gradients = tuple(leaf.detach() for leaf in leaves.values())
-    return dict(zip(leaves, gradients, strict=True))
+    def __init__(
+        self,
+        structure: Structure,
+        state: Mapping[str, Tensor],
+        run: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
+        learned: Set[str],
+        generator: torch.Generator,
+    ) -> None:
+        self.structure = structure
+        self.state = state
+        self.run = run
+        self.generator = generator
+        self.before = run(state)
+        self.sensitivity = self._sensitivity(learned)
 
+    def symmetry(self, group: Group) -> float:
+        """The change made by a random permutation of the group on all its axes; outputs are permuted back."""
+        axes = self.structure.axes
+        table = random_permutations(self.structure, [group.name], self.generator)
+        after = self.run({name: permute_tensor(t, axes[name], table) for name, t in self.state.items()})
+        return max(
+            _change(permute_tensor(self.before[name], own, table), after[name])
+            for name, own in self.structure.outputs.items()
+        )
 
-def _control(
-    structure: Structure,
-    group: Group,
-    state: Mapping[str, Tensor],
-    sensitivity: Mapping[str, Tensor],
-    before: Mapping[str, Tensor],
-    run: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
-) -> float | None:
-    """The change made by transposing two neurons on one axis: the best of the few that promise most to first order."""
-    places = [
-        (name, dim)
-        for name in structure.parameters_of(group.name)
-        for dim, axis in enumerate(structure.axes[name])
-        if name in sensitivity and name not in structure.unused and any(g.name == group.name for g in groups(axis))
-    ]
-    if group.size < 2 or not places or (group.free and len(places) < 2):
-        return None
-    trials = []
-    for name, dim in places:
-        tensor, gradient, axes = state[name], sensitivity[name], structure.axes[name]
-        others = [axis if d == dim else _forget(axis, group.name) for d, axis in enumerate(axes)]
-        felt = (tensor * gradient).abs().transpose(0, dim).flatten(1).sum(1) if tensor.dim() > 1 else gradient.abs()
-        neuron = neuron_at(axes[dim], group.name)
-        weight = torch.zeros(group.size, dtype=torch.float64).index_add_(0, neuron[neuron >= 0], felt[neuron >= 0])
-        order = weight.argsort(descending=True).tolist()
-        for second in {order[1], order[-1]}:
-            table = torch.arange(group.size).repeat(*table_shape(structure, group)[:-1], 1)
-            table[..., [order[0], second]] = table[..., [second, order[0]]]
-            swapped = permute_tensor(tensor, others, {group.name: table.view(table_shape(structure, group))})
-            trials.append((abs(float((gradient * (swapped - tensor)).sum())), name, swapped))
-    best = 0.0
-    for _, name, swapped in sorted(trials, key=lambda trial: -trial[0])[:6]:
-        after = run({**state, name: swapped})
-        best = max(best, *(_change(before[output], after[output]) for output in structure.counted))
-        if best > 10 * CONTROL:
-            break
-    return best
+    def control(self, group: Group) -> float | None:
+        """The change made by transposing two neurons on one axis: the most of the few that promise most."""
+        places = [
+            (name, dim)
+            for name in self.structure.parameters_of(group.name)
+            for dim, axis in enumerate(self.structure.axes[name])
+            if name in self.sensitivity and group.name in {other.name for other in groups(axis)}
+        ]
+        if group.size < 2 or not places or (group.free and len(places) < 2):
+            return None
+        trials = [trial for name, dim in places for trial in self._trials(group, name, dim)]
+        best = 0.0
+        for _, name, dim, first, second in sorted(trials, key=lambda trial: -trial[0])[:6]:
+            neuron = neuron_at(self.structure.axes[name][dim], group.name)
+            order = torch.arange(len(neuron))
+            order[neuron == first], order[neuron == second] = order[neuron == second], order[neuron == first]
+            after = self.run({**self.state, name: self.state[name].index_select(dim, order)})
+            table = torch.arange(group.size).repeat(*table_shape(self.structure, group)[:-1], 1)
+            table[..., [first, second]] = table[..., [second, first]]
+            everywhere = {group.name: table.view(table_shape(self.structure, group))}
+            for output, axes in self.structure.outputs.items():
+                change = _change(self.before[output], after[output])
+                if group.free:
+                    change = min(change, _change(permute_tensor(self.before[output], axes, everywhere), after[output]))
+                best = max(best, change)
+            if best > 10 * CONTROL:
+                break
+        return best
 
+    def _trials(self, group: Group, name: str, dim: int) -> list[tuple[float, str, int, int, int]]:
+        """(first-order change of the output, tensor, axis, neuron, other neuron) for two promising pairs."""
+        found = self.state[name], self.sensitivity[name]
+        tensor, gradient = (t.movedim(dim, 0).reshape(t.shape[dim], -1) for t in found)
+        neuron = neuron_at(self.structure.axes[name][dim], group.name)
+        here = neuron >= 0
+        weight = torch.zeros(group.size, dtype=torch.float64)
+        weight.index_add_(0, neuron[here], (tensor * gradient).abs().sum(1)[here])
+        first, runner_up, *_, last = *weight.argsort(descending=True).tolist(), int(weight.argmin())
+        trials = []
+        for second in {runner_up, last}:
+            difference = tensor[neuron == second] - tensor[neuron == first]
+            slope = gradient[neuron == first] - gradient[neuron == second]
+            trials.append((abs(float((slope * difference).sum())), name, dim, first, second))
+        return trials
 
-def _forget(axis: Axis, name: str) -> Axis:
-    """The axis with one group turned into mere positions."""
-    if isinstance(axis, Group):
-        return positions(axis.size) if axis.name == name else axis
-    parts = tuple(_forget(part, name) for part in (axis.factors if isinstance(axis, Product) else axis.terms))
-    return Product(parts) if isinstance(axis, Product) else Sum(parts)
+    def _sensitivity(self, learned: Set[str]) -> dict[str, Tensor]:
+        """The gradient of a random projection of the outputs, for every learned tensor that forward reads.
+
+        Where an operator has no derivative, the tensors themselves: large entries are then taken to matter most.
+        """
+        names = [name for name in self.state if name in learned and name not in self.structure.unused]
+        leaves = {name: self.state[name].detach().requires_grad_() for name in names}
+        with torch.enable_grad():
+            outputs = [output for output in self.run({**self.state, **leaves}).values() if output.requires_grad]
+            try:
+                total = sum((output * torch.randn(output.shape, generator=self.generator)).sum() for output in outputs)
+                gradients = torch.autograd.grad(
+                    torch.as_tensor(total), list(leaves.values()), allow_unused=True, materialize_grads=True
+                )
+            except RuntimeError:
+                gradients = tuple(leaf.detach() for leaf in leaves.values())
+        return dict(zip(leaves, gradients, strict=True))

@@ -135,7 +135,7 @@ def test_a_module_that_cannot_be_exported() -> None:
 
 
 def test_wrong_example_inputs_name_the_place() -> None:
-    with pytest.raises(CaptureError, match="cannot follow Sequential.*"):
+    with pytest.raises(CaptureError, match="cannot follow Sequential"):
         capture(nn.Sequential(nn.Linear(3, 4)), (torch.randn(2, 5),))
     with pytest.raises(CaptureError, match="cannot follow Linear"):
         capture(nn.Linear(3, 4), ())

@@ -267,7 +267,7 @@ def test_verify_ends_with_1_where_a_check_fails(monkeypatch):
 )
 def test_verify_a_factory_that_is_none(target, message):
     said = fail("verify", target)
-    assert said.startswith("error:")
+    assert "unexpected error" not in said
     assert message in said
 
 

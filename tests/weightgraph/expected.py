@@ -430,7 +430,7 @@ def bert(m: Any) -> Table:
 
 @table("bert_mlm")
 def bert_mlm(m: Any) -> Table:
-    """The decoder is tied to the word embeddings: one vocabulary, and what it reads is in the residual stream's order."""
+    """The decoder is tied to the word embeddings: one vocabulary, and it reads the residual stream's order."""
     c = m.config
     return [
         Row("vocabulary", c.vocab_size, "*.word_embeddings.weight cls.predictions.bias", fixed=True),

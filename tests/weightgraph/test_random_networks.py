@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as budget
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -137,7 +138,7 @@ def networks(draw: st.DrawFn) -> nn.Module:
     return module
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@budget(max_examples=60, deadline=None, derandomize=True)
 @given(networks())
 def test_what_is_claimed_holds(module: nn.Module) -> None:
     x = torch.randn(BATCH, TOKENS, INPUTS, generator=torch.Generator().manual_seed(0))

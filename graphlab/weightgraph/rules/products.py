@@ -47,7 +47,6 @@ def addmm(trace: Tracer, input: Traced, **operands: Any) -> list[Axis]:
 
 @rule("aten.outer", "aten.ger")
 def outer(trace: Tracer, input: Traced, vec2: Traced) -> list[Axis]:
-    del trace
     return [input[0], vec2[0]]
 
 
