@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
+import logging
 import operator
 import traceback
 import warnings
@@ -35,8 +38,8 @@ def capture(module: torch.nn.Module, args: Sequence[Any] = (), kwargs: Mapping[s
     kwargs = dict(kwargs or {})
     if next(iter(module.state_dict(keep_vars=True)), None) is None:
         raise CaptureError(f"{type(module).__name__} has no parameters and no buffers: nothing to capture")
-    with _evaluation(module):
-        try:
+    with _evaluation(module), contextlib.redirect_stderr(io.StringIO()):
+        try:  # on failure torch prints its graph before it raises: the error says what a person needs
             exported = torch.export.export(module, tuple(args), kwargs, strict=False)
         except Exception as error:
             raise CaptureError(_explain(module, error)) from error
@@ -56,6 +59,9 @@ def _evaluation(module: torch.nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.ERROR)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         torch.backends.mha.set_fastpath_enabled(False)
         for config, (name, setting) in itertools.product(configs.values(), settings.items()):

@@ -29,6 +29,7 @@ def convert(
     Example: [cyan]graphlab convert resnet.pt --module my_project.nets:resnet -o resnet.safetensors[/]
     """
     from graphlab import checkpoint
+    from graphlab.interop import present_names
     from graphlab.weightgraph import WeightGraph, equal_bytes
     from graphlab.weightgraph.graph import STRUCTURE_KEY
 
@@ -38,7 +39,8 @@ def convert(
         if STRUCTURE_KEY in opened.metadata:
             raise CommandError(f"{source}: it is a weight-graph already")
         network = network_of(opened) if module is None else factory.load_network(module)
-        graph = WeightGraph.from_checkpoint(opened, network.module, network.args, network.kwargs)
+        named = present_names(opened, network.module)
+        graph = WeightGraph.from_checkpoint(named, network.module, network.args, network.kwargs)
     traced = time.perf_counter()
     with waiting("Writing and comparing"):
         graph.save(output)

@@ -14,7 +14,7 @@ from rich.text import Text
 from graphlab.cli.console import cells, print_json, progress, stdout, table, waiting
 from graphlab.cli.errors import CommandError
 from graphlab.cli.network import network_of
-from graphlab.cli.patterns import merged
+from graphlab.names import merged
 
 if TYPE_CHECKING:
     from graphlab.checkpoint import Checkpoint

@@ -13,7 +13,7 @@ from graphlab.cli.errors import CommandError
 from graphlab.cli.network import network_with_weights
 
 if TYPE_CHECKING:
-    from graphlab.weightgraph import Check, Verification
+    from graphlab.weightgraph import Verification
 
 
 def verify(
@@ -53,16 +53,6 @@ def verify(
     raise typer.Exit(0 if result.passed else 1)
 
 
-def _verdict(check: Check) -> str:
-    from graphlab.weightgraph.verify import CONTROL, FLOOR
-
-    if check.difference is not None and check.difference > FLOOR:
-        return "not a symmetry"
-    if check.control is not None and check.control <= CONTROL:
-        return "control not felt"
-    return "fixed" if check.difference is None else "symmetry"
-
-
 def _document(result: Verification) -> dict[str, Any]:
     return {
         "passed": result.passed,
@@ -75,7 +65,7 @@ def _document(result: Verification) -> dict[str, Any]:
                 "reason": result.structure.groups[check.group].reason,
                 "difference": check.difference,
                 "control": check.control,
-                "verdict": _verdict(check),
+                "verdict": check.verdict,
             }
             for check in result.checks
         ],
@@ -93,11 +83,10 @@ def _print(result: Verification) -> None:
     for check in result.checks:
         group = result.structure.groups[check.group]
         numbers = ["" if value is None else f"{value:.1e}" for value in (check.difference, check.control)]
-        verdict = _verdict(check)
-        text = verdict if group.reason is None else f"{verdict}: {group.reason}"
+        text = check.verdict if group.reason is None else f"{check.verdict}: {group.reason}"
         shown.add_row(
             *cells(check.group, f"{check.size:,}", ", ".join(group.within), *numbers),
-            *cells(text, style=styles[verdict]),
+            *cells(text, style=styles[check.verdict]),
         )
     console = stdout()
     console.print(shown)

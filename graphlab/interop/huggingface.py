@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from graphlab.capture import CaptureError
 from graphlab.checkpoint import Checkpoint, CheckpointError
 from graphlab.checkpoint.strict_json import read_object
+from graphlab.interop.conversion import present_names
 from graphlab.interop.loading import load_weights, parameters_on_meta
 
 BATCH = 2
@@ -62,7 +63,7 @@ def load_module(opened: Checkpoint) -> nn.Module:
         raise CheckpointError(opened.path, "there is no config.json beside these weights to say what network they are")
     with parameters_on_meta():
         module = _build(opened.config, opened.path / "config.json")
-    load_weights(module, opened)
+    load_weights(module, present_names(opened, module))
     return module
 
 

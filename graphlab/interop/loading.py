@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from graphlab.checkpoint import Checkpoint, check_module
+from graphlab.checkpoint import check_module
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def parameters_on_meta() -> Iterator[None]:
         setattr(nn.Module, "register_parameter", register)  # noqa: B010
 
 
-def load_weights(module: nn.Module, opened: Checkpoint) -> None:
+def load_weights(module: nn.Module, opened: Mapping[str, torch.Tensor]) -> None:
     """Make the checkpoint's tensors the module's own: views of the mapped file, in the dtypes that they have there.
 
     Parameters of the module that are tied stay tied. The module may be on the meta device.

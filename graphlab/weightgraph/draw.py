@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -19,12 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyBboxPatch
 
-from graphlab.weightgraph.axes import Axis, Group, Sum, groups
+from graphlab.weightgraph.axes import Group
+from graphlab.weightgraph.clusters import Cluster, clusters_of, summarised
 from graphlab.weightgraph.graph import WeightGraph
 from graphlab.weightgraph.structure import Structure
 
 MANY_GROUPS = 40
-RAIL_NEIGHBOURS = 4
 COLUMN, ROW, LANE, RAIL = 1.55, 0.95, 0.5, 0.3  # inches
 TOP, BOTTOM, SIDE = 1.0, 0.3, 0.3
 LABEL_WIDTH = 24
@@ -43,106 +42,10 @@ def draw(network: Structure | WeightGraph, file: str | PathLike[str]) -> None:
     A circle is a group with its size; a line is the parameters with an axis of each of two groups, with their number.
     """
     structure = network.structure if isinstance(network, WeightGraph) else network
-    clusters = _clusters(structure)
+    drawn = clusters_of(structure)
     if len(structure.groups) > MANY_GROUPS:
-        clusters = _summarised(clusters)
-    _Picture(structure, clusters).save(file)
-
-
-@dataclass(eq=False)
-class _Cluster:
-    """A group and those inside of it, ``count`` times; ``own`` parameters couple it to itself."""
-
-    members: list[Group] = field(default_factory=list)
-    count: int = 1
-    couplings: dict[_Cluster, float] = field(default_factory=dict)
-    own: float = 0.0
-    start: float = 0.0
-    end: float = 0.0
-    lane: int = 0
-
-    @property
-    def is_rail(self) -> bool:
-        return len(self.couplings) >= RAIL_NEIGHBOURS
-
-    def couple(self, other: _Cluster, parameters: float) -> None:
-        if other is self:
-            self.own += parameters
-            return
-        for one, two in ((self, other), (other, self)):
-            one.couplings[two] = one.couplings.get(two, 0.0) + parameters
-
-
-def _clusters(structure: Structure) -> list[_Cluster]:
-    found: dict[str, _Cluster] = {}
-    for group in _from_input_to_output(structure):
-        outer = group
-        while outer.within:
-            outer = structure.groups[outer.within[0]]
-        found.setdefault(outer.name, _Cluster()).members.append(group)
-        found[group.name] = found[outer.name]
-    clusters = list(dict.fromkeys(found.values()))
-    for cluster in clusters:
-        cluster.members.sort(key=lambda group: len(group.within))
-    for axes in structure.axes.values():
-        for pair, parameters in _couplings(axes, found).items():
-            pair[0].couple(pair[1], parameters)
-    return clusters
-
-
-def _from_input_to_output(structure: Structure) -> Iterable[Group]:
-    """By first appearance in the parameters; within one parameter what it reads (its last axes) comes first."""
-    order: dict[Group, None] = {}
-    for expressions in structure.axes.values():
-        named = [group for axis in expressions[::-1] for group in groups(axis) if group.name]
-        order |= dict.fromkeys(
-            sorted(named, key=lambda group: not (group.reason or "").startswith(("input", "looked")))
-        )
-    return order
-
-
-def _couplings(axes: Sequence[Axis], found: dict[str, _Cluster]) -> dict[tuple[_Cluster, _Cluster], float]:
-    """How many entries of one parameter couple which clusters."""
-    numel = math.prod(axis.size for axis in axes)
-    couplings: dict[tuple[_Cluster, _Cluster], float] = {}
-    for position, first in enumerate(axes):
-        for second in axes[position + 1 :]:
-            for one, share in _shares(first):
-                for two, other_share in _shares(second):
-                    pair = found[one], found[two]
-                    pair = pair if pair[::-1] not in couplings else pair[::-1]
-                    if pair[0] is not pair[1] or one == two:
-                        couplings[pair] = max(couplings.get(pair, 0.0), numel * share * other_share)
-    return couplings
-
-
-def _shares(axis: Axis) -> Iterator[tuple[str, float]]:
-    """The groups on an axis and the part of it that each is on."""
-    terms = axis.terms if isinstance(axis, Sum) else (axis,)
-    total: dict[str, float] = {}
-    for term in terms:
-        for name in {group.name for group in groups(term) if group.name}:
-            total[name] = total.get(name, 0.0) + term.size / axis.size
-    yield from total.items()
-
-
-def _summarised(clusters: Iterable[_Cluster]) -> list[_Cluster]:
-    """Clusters alike but for the numbers in their names as one, with all their couplings."""
-    alike: dict[object, _Cluster] = {}
-    summary: dict[_Cluster, _Cluster] = {}
-    for cluster in clusters:
-        key = tuple((re.sub(r"\d+", "*", group.name), group.size, group.free) for group in cluster.members)
-        first = summary[cluster] = alike.setdefault(key, _Cluster(cluster.members, 0))
-        first.count += 1
-    for cluster, first in summary.items():
-        first.own += cluster.own
-        for other, parameters in cluster.couplings.items():
-            target = summary[other]
-            if target is first:
-                first.own += parameters / 2
-            else:
-                first.couplings[target] = first.couplings.get(target, 0.0) + parameters
-    return list(alike.values())
+        drawn = summarised(drawn)
+    _Picture(structure, drawn).save(file)
 
 
 def _short(number: float) -> str:
@@ -161,7 +64,7 @@ def _wrapped(name: str) -> str:
 class _Picture:
     """Everything is placed in inches: the row of clusters in columns, and below it lanes with rails and long lines."""
 
-    def __init__(self, structure: Structure, clusters: list[_Cluster]) -> None:
+    def __init__(self, structure: Structure, clusters: list[Cluster]) -> None:
         self.structure = structure
         self.rails = [cluster for cluster in clusters if cluster.is_rail]
         self.row = [cluster for cluster in clusters if not cluster.is_rail]
@@ -181,13 +84,13 @@ class _Picture:
         self.axes.axis("off")
         self.width, self.height = width, height
 
-    def _place_rails(self, clusters: list[_Cluster]) -> None:
+    def _place_rails(self, clusters: list[Cluster]) -> None:
         order = {cluster: position for position, cluster in enumerate(clusters)}
         for rail in self.rails:
             columns = [other.start for other in rail.couplings if not other.is_rail]
             before = sum(not other.is_rail for other in clusters[: order[rail]])
             rail.start, rail.end = min(columns, default=before - 1.0), max(columns, default=before + 1.0)
-        self.crossings: dict[tuple[_Cluster, _Cluster], float] = {}
+        self.crossings: dict[tuple[Cluster, Cluster], float] = {}
         for position, rail in enumerate(self.rails):
             for other in self.rails[position + 1 :]:
                 if other in rail.couplings:
@@ -201,7 +104,7 @@ class _Picture:
 
     def _assign_lanes(self) -> int:
         """Give rails and long lines the highest lane that is free where they are; returns the number of lanes."""
-        self.long_lines: dict[tuple[_Cluster, _Cluster], int] = {}
+        self.long_lines: dict[tuple[Cluster, Cluster], int] = {}
         taken: list[list[tuple[float, float]]] = []
 
         def lane(start: float, end: float) -> int:
@@ -245,7 +148,7 @@ class _Picture:
         structured = group.within or group.name in self.inner_of
         return COLOURS["fixed" if not group.free else "structured" if structured else "free"]
 
-    def _paint_rail(self, rail: _Cluster) -> None:
+    def _paint_rail(self, rail: Cluster) -> None:
         left, right, y = self._x(rail.start) - 0.45, self._x(rail.end) + 0.45, self._y(rail.lane)
         group = rail.members[0]
         shape = "round,pad=0,rounding_size=0.12"
@@ -257,7 +160,7 @@ class _Picture:
         text = "   ".join([f"{group.name}   {_short(group.size)}", *inside])
         self.axes.text(left + 0.12, y, text, fontsize=7.5, color="white", weight="bold", va="center", zorder=4)
 
-    def _paint_cluster(self, cluster: _Cluster) -> None:
+    def _paint_cluster(self, cluster: Cluster) -> None:
         x = self._x(cluster.start)
         height = len(cluster.members) * ROW
         if len(cluster.members) > 1 or cluster.count > 1:
@@ -279,7 +182,7 @@ class _Picture:
         if cluster.own:
             self.axes.text(x + 0.27, self.base + 0.47, f"↻ {_short(cluster.own)}", fontsize=6.5, color=LINE)
 
-    def _paint_couplings(self, cluster: _Cluster) -> None:
+    def _paint_couplings(self, cluster: Cluster) -> None:
         x, top = self._x(cluster.start), self.base + 0.34
         for other, parameters in cluster.couplings.items():
             if not other.is_rail and other.start - cluster.start == 1:
@@ -296,7 +199,7 @@ class _Picture:
                 far = next(place for place, back in self._ports(other) if back is cluster)
                 self._paint_line((port, port, far, far), (top, y, y, top), parameters, ((port + far) / 2, y))
 
-    def _ports(self, cluster: _Cluster) -> list[tuple[float, _Cluster]]:
+    def _ports(self, cluster: Cluster) -> list[tuple[float, Cluster]]:
         """Where the lines that leave a cluster downwards do so."""
         below = [o for o in cluster.couplings if o.is_rail or abs(o.start - cluster.start) > 1]
         below.sort(key=lambda other: (other.start + other.end, other.lane))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from graphlab import checkpoint
 from graphlab.capture import capture
-from graphlab.checkpoint import Checkpoint, CheckpointError, check_module
+from graphlab.checkpoint import CheckpointError, check_module
 from graphlab.weightgraph.reading import trace
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import Permutations, check_permutations, permute_tensor
@@ -64,7 +64,7 @@ class WeightGraph:
     @classmethod
     def from_checkpoint(
         cls,
-        opened: Checkpoint,
+        opened: Mapping[str, Tensor],
         module: nn.Module,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from graphlab.names import merged
 from graphlab.weightgraph import axes
 from graphlab.weightgraph.axes import Axis, Group
 from graphlab.weightgraph.summary import axis_lines, group_lines, table
@@ -114,5 +115,6 @@ class Structure:
         for operator, parameters in self.without_rule.items():
             lines.append(f"no rule for {operator}: fixed what it touches ({', '.join(parameters) or 'no parameter'})")
         if self.unused:
-            lines.append(f"not read by forward: {', '.join(self.unused)}")
+            idle = merged(dict.fromkeys(self.unused, ()))
+            lines.append(f"not read by forward: {', '.join(pattern for pattern, _, _ in idle)}")
         return "\n".join(lines)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from graphlab.names import merged
 from graphlab.weightgraph.axes import Axis, Group, Product, Sum
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """``count`` groups or parameters that differ only in the numbers of their path (``*``)."""
+    """``count`` groups or parameters that differ only in the numbers of their path (``{0-5}``)."""
 
     name: str
     text: tuple[str, ...]
@@ -25,18 +26,18 @@ class Line:
 def group_lines(structure: Structure) -> list[Line]:
     """(name; size, "free" or why fixed, nonlinearities), equal ones in one line."""
     labels = _labels(structure)
-    rows = []
+    rows = {}
     for group in structure.groups.values():
         inside = f" in each {' . '.join(labels[outer] for outer in group.within)}" if group.within else ""
         status = "free" if group.free else f"fixed: {group.reason}"
-        rows.append((group.name, (f"{group.size}{inside}", status, ", ".join(group.passes))))
+        rows[group.name] = (f"{group.size}{inside}", status, ", ".join(group.passes))
     return _merged(rows)
 
 
 def axis_lines(structure: Structure) -> list[Line]:
     """(parameter; its axes as expressions of groups, by their short names), equal ones in one line."""
     labels = _labels(structure)
-    return _merged((name, (_shown(axes, labels),)) for name, axes in structure.axes.items())
+    return _merged({name: (_shown(axes, labels),) for name, axes in structure.axes.items()})
 
 
 def _shown(axes: Iterable[Axis], labels: Mapping[str, str]) -> str:
@@ -52,7 +53,7 @@ def _relabelled(axis: Axis, labels: Mapping[str, str]) -> Axis:
 
 
 def _starred(name: str) -> str:
-    """Numbers in a path as ``*``, if it has anything else."""
+    """Numbers in a path as ``*``, if it has anything else: what the labels of a repeated layer have in common."""
     parts = name.split(".")
     if all(part.isdigit() for part in parts):
         return name
@@ -79,12 +80,8 @@ def _labels(structure: Structure) -> dict[str, str]:
     return labels
 
 
-def _merged(rows: Iterable[tuple[str, tuple[str, ...]]]) -> list[Line]:
-    """One line for all rows of equal starred name and text; the star only where there are several."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for name, text in rows:
-        found.setdefault((_starred(name), text), []).append(name)
-    return [Line(pattern if len(names) > 1 else names[0], text, len(names)) for (pattern, text), names in found.items()]
+def _merged(rows: Mapping[str, tuple[str, ...]]) -> list[Line]:
+    return [Line(*row) for row in merged(rows)]
 
 
 def table(lines: list[Line], indent: str = "  ") -> list[str]:

@@ -30,6 +30,15 @@ class Check:
     difference: float | None
     control: float | None
 
+    @property
+    def verdict(self) -> str:
+        """``symmetry``, ``fixed``, ``not a symmetry`` (it changes the output), or ``control not felt``."""
+        if self.difference is not None and self.difference > FLOOR:
+            return "not a symmetry"
+        if self.control is not None and self.control <= CONTROL:
+            return "control not felt"
+        return "fixed" if self.difference is None else "symmetry"
+
 
 @dataclass(frozen=True)
 class Verification:
@@ -57,7 +66,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        return self.worst <= FLOOR and self.weakest_control > CONTROL
+        return all(check.verdict in ("symmetry", "fixed") for check in self.checks)
 
 
 def verify(

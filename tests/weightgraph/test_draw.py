@@ -9,6 +9,7 @@ from matplotlib.text import Text
 from graphlab.capture import capture
 from graphlab.weightgraph import WeightGraph, trace
 from graphlab.weightgraph import draw as drawing
+from graphlab.weightgraph.clusters import clusters_of
 from graphlab.weightgraph.draw import draw
 from tests.architectures import ARCHITECTURES
 
@@ -19,7 +20,7 @@ def structure_of(name):
 
 
 def texts(structure):
-    picture = drawing._Picture(structure, drawing._clusters(structure))
+    picture = drawing._Picture(structure, clusters_of(structure))
     picture.save("/dev/null")
     return picture, [text for text in picture.figure.findobj(Text) if text.get_text()]
 
@@ -65,12 +66,12 @@ def test_layers_that_repeat_are_drawn_once_where_there_are_many(tmp_path, monkey
 
 def test_the_parameters_on_the_lines_are_those_of_the_network():
     structure = structure_of("mlp")
-    clusters = drawing._clusters(structure)
+    clusters = clusters_of(structure)
     assert [cluster.members[0].size for cluster in clusters] == [11, 24, 17, 5]
     assert [sorted(cluster.couplings.values()) for cluster in clusters] == [[264], [264, 408], [85, 408], [85]]
     assert all(not cluster.own for cluster in clusters)
 
 
 def test_a_recurrent_network_couples_a_group_to_itself():
-    recurrent = [cluster for cluster in drawing._clusters(structure_of("lstm")) if cluster.own]
+    recurrent = [cluster for cluster in clusters_of(structure_of("lstm")) if cluster.own]
     assert [cluster.own for cluster in recurrent] == [4 * 12 * 12, 4 * 12 * 12]

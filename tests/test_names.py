@@ -1,6 +1,6 @@
 """Names that differ in their numbers only, as one."""
 
-from graphlab.cli.patterns import merged
+from graphlab.names import merged
 
 
 def test_names_with_equal_facts_are_merged():
