@@ -43,7 +43,7 @@ def capture(module: torch.nn.Module, args: Sequence[Any] = (), kwargs: Mapping[s
             exported = torch.export.export(module, tuple(args), kwargs, strict=False)
         except Exception as error:
             raise CaptureError(_explain(module, error)) from error
-    return _Reader(module, exported).program()
+    return _Reader(module, exported, tuple(kwargs)).program()
 
 
 @contextmanager
@@ -89,9 +89,10 @@ def _path_name(path: Sequence[Any]) -> str:
 class _Reader:
     """Turns one exported graph into a program: names resolved, wrappers inlined, checks dropped."""
 
-    def __init__(self, module: torch.nn.Module, exported: ExportedProgram) -> None:
+    def __init__(self, module: torch.nn.Module, exported: ExportedProgram, keywords: tuple[str, ...]) -> None:
         self.module = module
         self.exported = exported
+        self.keywords = keywords
         self.operations: list[Operation] = []
         self.counter = 0
 
@@ -137,6 +138,7 @@ class _Reader:
             operations=tuple(self.operations),
             outputs=outputs,
             module_type=type(self.module).__name__,
+            keywords=self.keywords,
             in_spec=in_spec,
         )
 

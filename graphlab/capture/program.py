@@ -59,12 +59,15 @@ class Program:
 
     Attributes:
         inputs: The flattened example inputs; ``None`` where an input was not a tensor (it is then part of the program).
+        input_names: Their paths in the call's arguments, such as ``0`` or ``input_ids``.
         parameters: State-dict name -> value, parameters and persistent buffers; tied tensors under their first name.
         tied: Further state-dict name -> the name in ``parameters`` that it shares its tensor with.
         constants: Value -> tensor, for non-persistent buffers and tensors that the code creates. A meta tensor where
             the module was on the meta device.
         operations: The calls, in order.
         outputs: Output name (its path in what ``forward`` returns, such as ``logits`` or ``0``) -> value.
+        module_type: Class name of the module.
+        keywords: Names of the keyword arguments of the call that was captured.
         unused: Names in ``parameters`` that no operation reads.
     """
 
@@ -76,6 +79,7 @@ class Program:
     operations: tuple[Operation, ...]
     outputs: dict[str, Value]
     module_type: str
+    keywords: tuple[str, ...]
     in_spec: pytree.TreeSpec = field(repr=False)
 
     @property
@@ -97,10 +101,9 @@ class Program:
         Raises:
             CaptureError: if arguments are missing, unknown, or of shapes other than those captured.
         """
-        expected_kwargs = self.in_spec.children()[1].context
-        if set(kwargs) != set(expected_kwargs):
-            raise CaptureError(f"expected the keyword inputs {sorted(expected_kwargs)}, got {sorted(kwargs)}")
-        leaves, spec = pytree.tree_flatten((tuple(args), {key: kwargs[key] for key in expected_kwargs}))
+        if set(kwargs) != set(self.keywords):
+            raise CaptureError(f"expected the keyword inputs {sorted(self.keywords)}, got {sorted(kwargs)}")
+        leaves, spec = pytree.tree_flatten((tuple(args), {key: kwargs[key] for key in self.keywords}))
         if spec != self.in_spec:
             raise CaptureError(f"expected inputs of the structure {self.in_spec}, got {spec}")
         for name, value, leaf in zip(self.input_names, self.inputs, leaves, strict=True):

@@ -219,8 +219,9 @@ class _Experiment:
         names = [name for name in self.state if name in learned and name not in self.structure.unused]
         leaves = {name: self.state[name].detach().requires_grad_() for name in names}
         with torch.enable_grad():
-            outputs = [output for output in self.run({**self.state, **leaves}).values() if output.requires_grad]
             try:
+                copies = {name: leaf.clone() for name, leaf in leaves.items()}  # a program may write into its state
+                outputs = [output for output in self.run({**self.state, **copies}).values() if output.requires_grad]
                 total = sum((output * torch.randn(output.shape, generator=self.generator)).sum() for output in outputs)
                 gradients = torch.autograd.grad(
                     torch.as_tensor(total), list(leaves.values()), allow_unused=True, materialize_grads=True
