@@ -38,7 +38,7 @@ def capture(module: torch.nn.Module, args: Sequence[Any] = (), kwargs: Mapping[s
     kwargs = dict(kwargs or {})
     if next(iter(module.state_dict(keep_vars=True)), None) is None:
         raise CaptureError(f"{type(module).__name__} has no parameters and no buffers: nothing to capture")
-    with _evaluation(module), contextlib.redirect_stderr(io.StringIO()):
+    with evaluation(module), contextlib.redirect_stderr(io.StringIO()):
         try:  # on failure torch prints its graph before it raises: the error says what a person needs
             exported = torch.export.export(module, tuple(args), kwargs, strict=False)
         except Exception as error:
@@ -47,7 +47,7 @@ def capture(module: torch.nn.Module, args: Sequence[Any] = (), kwargs: Mapping[s
 
 
 @contextmanager
-def _evaluation(module: torch.nn.Module) -> Iterator[None]:
+def evaluation(module: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode, no key/value cache, experts without data-dependent loops, no fused transformer fast path.
 
     All is restored on leaving.

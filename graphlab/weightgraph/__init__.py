@@ -8,7 +8,7 @@
 from graphlab.weightgraph.axes import Axis, Group, Product, Sum
 from graphlab.weightgraph.graph import WeightGraph, equal_bytes
 from graphlab.weightgraph.reading import trace
-from graphlab.weightgraph.rules import rule
+from graphlab.weightgraph.registry import rule
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import permute_tensor, random_permutations
 from graphlab.weightgraph.tracer import Traced, Tracer

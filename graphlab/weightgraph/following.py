@@ -12,7 +12,8 @@ from torch.utils import _pytree as pytree
 
 from graphlab.capture import Operation, Program, Value
 from graphlab.weightgraph.atoms import ONE, Atom, Axis, Product, SizeMismatchError, Sum
-from graphlab.weightgraph.rules import HANDLES_PLACES, LAYOUT, TAKES_APART, rule_for
+from graphlab.weightgraph.registry import HANDLES_PLACES, LAYOUT, TAKES_APART
+from graphlab.weightgraph.rules import rule_for
 from graphlab.weightgraph.tracer import Traced, Tracer
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from graphlab.capture import Operation, Program, Value
 from graphlab.weightgraph.atoms import (
@@ -25,6 +22,7 @@ from graphlab.weightgraph.atoms import (
     split,
     unify,
 )
+from graphlab.weightgraph.registry import LAYOUT, TAKES_APART
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +208,6 @@ class Tracer:
 
     def will_be_taken_apart(self, value: Value, dim: int) -> bool:
         """Whether what reads ``value`` takes it apart along ``dim`` (seen through pure changes of layout)."""
-        from graphlab.weightgraph.rules import LAYOUT, TAKES_APART
-
         for operation in self.users.get(value, []):
             if operation.name in TAKES_APART:
                 one_by_one = operation.name in ("aten.select", "aten.unbind") or all(
@@ -253,9 +249,3 @@ def _runs(axes: Sequence[Axis], sizes: Sequence[int]) -> Iterator[tuple[list[Axi
                 targets.append(right.pop(0))
                 want *= sizes[targets[-1]]
         yield run, targets
-
-
-@functools.cache
-def is_elementwise(target: Any) -> bool:
-    """Whether ATen declares the operator as acting on each element for itself."""
-    return isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags

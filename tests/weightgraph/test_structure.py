@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from graphlab.capture import capture
 from graphlab.weightgraph import Structure, Traced, Tracer, rule, trace, verify
-from graphlab.weightgraph.rules import RULES
+from graphlab.weightgraph.registry import RULES
 
 
 def structure_of(module: nn.Module, *args: Tensor, outputs: list[str] | None = None) -> Structure:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
+from graphlab.weightgraph.registry import RULES, load_extensions
 from graphlab.weightgraph.rules import (  # noqa: F401  (importing a module registers its rules)
     attention,
     convolution,
@@ -15,14 +18,14 @@ from graphlab.weightgraph.rules import (  # noqa: F401  (importing a module regi
     recurrent,
     reduction,
 )
-from graphlab.weightgraph.rules.registry import HANDLES_PLACES, LAYOUT, RULES, TAKES_APART, load_extensions, rule
-from graphlab.weightgraph.tracer import Rule, is_elementwise
+from graphlab.weightgraph.tracer import Rule
 
-__all__ = ["HANDLES_PLACES", "LAYOUT", "RULES", "TAKES_APART", "rule", "rule_for"]
+__all__ = ["rule_for"]
 
 
-def rule_for(target: Any, name: str) -> Rule | None:
+def rule_for(target: torch._ops.OpOverload[..., Any], name: str) -> Rule | None:
     """The rule of an operator; in-place variants share it, and all that ATen calls pointwise share one."""
     load_extensions()
     known = RULES.get(name) or RULES.get(name.removesuffix("_"))
-    return known or (elementwise.pointwise if is_elementwise(target) else None)
+    tagged = torch.Tag.pointwise in target.tags
+    return known or (elementwise.pointwise if tagged else None)

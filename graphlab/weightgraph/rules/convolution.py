@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphlab.weightgraph.atoms import ONE, Axis, factor
-from graphlab.weightgraph.rules.registry import rule
+from graphlab.weightgraph.registry import rule
 from graphlab.weightgraph.tracer import Traced, Tracer
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils import _pytree as pytree
 
 from graphlab.weightgraph.atoms import Axis
-from graphlab.weightgraph.rules.registry import rule
+from graphlab.weightgraph.registry import rule
 from graphlab.weightgraph.tracer import Traced, Tracer
 
 LINEAR = {"add", "sub", "rsub", "neg", "copy", "where", "masked_fill", "positive"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphlab.weightgraph.atoms import ONE, Axis
-from graphlab.weightgraph.rules.registry import rule
+from graphlab.weightgraph.registry import rule
 from graphlab.weightgraph.tracer import Traced, Tracer
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphlab.weightgraph.atoms import ONE, Axis, Product, Sum, resolve
-from graphlab.weightgraph.rules.registry import LAYOUT, TAKES_APART, rule
+from graphlab.weightgraph.registry import LAYOUT, TAKES_APART, rule
 from graphlab.weightgraph.tracer import Names, Traced, Tracer
 
 Mover = Callable[..., list[Axis]]

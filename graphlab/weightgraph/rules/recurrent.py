@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphlab.weightgraph.atoms import Axis, Sum, resolve
-from graphlab.weightgraph.rules.registry import rule
+from graphlab.weightgraph.registry import rule
 from graphlab.weightgraph.tracer import Traced, Tracer
 
 GATES = {"aten.lstm": 4, "aten.gru": 3, "aten.rnn_tanh": 1, "aten.rnn_relu": 1}
