@@ -267,3 +267,30 @@ def test_a_learned_initial_state_ties_the_layers() -> None:
     result = verify(LearnedState(), (torch.randn(3, 5, 3),))
     assert [group.size for group in result.structure.free] == [4]
     assert result.worst <= 1e-9
+
+
+class ComplexRotary(nn.Module):
+    """Rotary embeddings as products of complex numbers: pairs of neighbours turn by their own frequency."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query = nn.Linear(3, 12, bias=False)
+        self.key = nn.Linear(3, 12, bias=False)
+        angles = torch.outer(torch.arange(5.0), torch.tensor([1.0, 0.5, 0.25]))
+        self.register_buffer("turns", torch.polar(torch.ones_like(angles), angles), persistent=False)
+
+    def turned(self, x: Tensor) -> Tensor:
+        pairs = torch.view_as_complex(x.reshape(2, 5, 2, 3, 2))
+        return torch.view_as_real(pairs * self.turns[:, None]).flatten(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key = self.turned(self.query(x)), self.turned(self.key(x))
+        return torch.einsum("bthd,bshd->bts", query, key)
+
+
+def test_complex_rotary_embeddings_leave_the_heads_free() -> None:
+    result = verify(ComplexRotary(), (torch.randn(2, 5, 3),))
+    assert str(result.structure.axes["query.weight"][0]) == "heads . shared . query.inside"
+    assert [group.name for group in result.structure.free] == ["heads"]
+    assert not result.structure.without_rule
+    assert result.passed

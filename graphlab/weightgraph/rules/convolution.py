@@ -21,7 +21,7 @@ def _grouped(trace: Tracer, axis: Axis, groups: int) -> tuple[Axis, Axis]:
 
 
 def _out_size(trace: Tracer) -> tuple[int, ...]:
-    (value,) = trace.operation.outputs
+    value = trace.operation.outputs[0]
     assert value is not None
     return value.shape
 
@@ -72,6 +72,7 @@ def convolution(
 
 
 _POOLS = [f"aten.{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max", "lp") for n in (1, 2, 3)]
+_POOLS += [f"aten.max_pool{n}d_with_indices" for n in (2, 3)]
 _RESIZE = [f"aten.upsample_{mode}" for mode in ("nearest1d", "nearest2d", "nearest3d", "linear1d", "bilinear2d")]
 _RESIZE += ["aten.upsample_bicubic2d", "aten.upsample_trilinear3d", "aten.grid_sampler"]
 
@@ -83,28 +84,13 @@ def _resampled(trace: Tracer, input: Traced, spatial: int) -> list[Axis]:
 
 
 @rule(*_POOLS)
-def pool(trace: Tracer, input: Traced) -> list[Axis] | list[list[Axis]]:
-    """Each channel for itself; pixels have an order."""
+def pool(trace: Tracer, input: Traced) -> list[list[Axis]]:
+    """Each channel for itself; pixels have an order. Some give the places of the maxima as a second result."""
     if "max" in trace.operation.name:
         trace.passes(input, "max_pool")
-    axes = _resampled(trace, input, int(trace.operation.name[-2]))
-    return axes if len(trace.operation.outputs) == 1 else [axes, axes]
-
-
-@rule(*(f"aten.max_pool{n}d_with_indices" for n in (2, 3)))
-def pool_with_indices(trace: Tracer, input: Traced) -> list[list[Axis]]:
-    trace.passes(input, "max_pool")
-    axes = _resampled_multi(trace, input)
-    return [axes, list(axes)]
-
-
-def _resampled_multi(trace: Tracer, input: Traced) -> list[Axis]:
     spatial = int(trace.operation.name.removesuffix("_with_indices")[-2])
-    value = trace.operation.outputs[0]
-    assert value is not None
-    trace.mix(input, *range(len(input) - spatial, len(input)))
-    trace.fix(input.axes[len(input) - spatial :], "position")
-    return [*input.axes[: len(input) - spatial], *trace.positions(*value.shape[len(input) - spatial :])]
+    axes = _resampled(trace, input, spatial)
+    return [list(axes) for _ in trace.operation.outputs]
 
 
 @rule(*_RESIZE)

@@ -154,6 +154,7 @@ def pad(trace: Tracer, input: Traced, pad: Sequence[int], mode: str = "constant"
         size = axes[dim].size + before + after
         if mode != "constant" or min(before, after) < 0:
             trace.fix(axes[dim], "padded from its neighbours")
+            trace.mix(input, dim)
             axes[dim] = trace.new(size, "position")
         elif size != axes[dim].size:
             around = [[trace.new(count)] if count else [] for count in (before, after)]
@@ -161,9 +162,23 @@ def pad(trace: Tracer, input: Traced, pad: Sequence[int], mode: str = "constant"
     return axes
 
 
+@rule("aten.view_as_complex")
+def view_as_complex(trace: Tracer, input: Traced) -> list[Axis]:
+    trace.fix(input[-1], "real and imaginary part")
+    trace.mix(input, -1)
+    return input.axes[:-1]
+
+
+@rule("aten.view_as_real")
+def view_as_real(trace: Tracer, input: Traced) -> list[Axis]:
+    return [*input.axes, trace.new(2, "real and imaginary part")]
+
+
 @rule("aten.roll", "aten.flip")
 def roll(trace: Tracer, input: Traced, dims: Sequence[int]) -> list[Axis]:
-    trace.fix([input[dim] for dim in dims] or input.axes, "moved along it")
+    moved = list(dims) or list(range(len(input)))
+    trace.fix([input[dim] for dim in moved], "moved along it")
+    trace.mix(input, *moved)
     return input.axes
 
 

@@ -80,6 +80,7 @@ def cumulate(trace: Tracer, input: Traced, dim: int) -> list[Axis]:
 def diff(trace: Tracer, input: Traced, dim: int = -1) -> list[Axis]:
     """Differences of neighbours along ``dim``, prepended and appended values included."""
     trace.fix(input[dim], "differences along it")
+    trace.mix(input, dim)
     (value,) = trace.operation.outputs
     assert value is not None
     dim = input.dim(dim)
