@@ -85,7 +85,10 @@ class Following:
                 self.tracer.seen.append(result.axes)
 
     def _checked(self, given: Any) -> list[Traced | None] | None:
-        """What a rule returned as one :class:`Traced` an output; ``None`` if it does not fit the outputs' shapes."""
+        """What a rule returned as one :class:`Traced` an output; ``None`` if it does not fit the outputs' shapes.
+
+        The shape of an output that nothing reads does not matter: some releases of torch export it wrongly (LSTM).
+        """
         outputs = self.tracer.operation.outputs
         if isinstance(given, Traced) or (isinstance(given, list | tuple) and all(map(_is_axis, given))):
             given = [given] if len(outputs) == 1 else given
@@ -93,7 +96,8 @@ class Following:
             return None
         results = [None if item is None else item if isinstance(item, Traced) else Traced(list(item)) for item in given]
         for value, result in zip(outputs, results, strict=True):
-            if value is not None and (result is None or result.shape != value.shape):
+            fits = value is None or (result is not None and result.shape == value.shape)
+            if not fits and (value in self.tracer.users or value in self.program.outputs.values()):
                 return None
         return results
 

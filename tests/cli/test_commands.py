@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import pickle
@@ -308,7 +309,7 @@ def test_doctor(tmp_path, monkeypatch):
     (tmp_path / "planetoid").mkdir()
     assert f"{tmp_path}: planetoid" in run("doctor").stdout
     document = json.loads(run("doctor", "--json").stdout)
-    assert document["packages"]["torch"] == torch.__version__
+    assert document["packages"]["torch"] == importlib.metadata.version("torch")
     assert document["devices"][0]["device"] == "cpu"
     assert document["data"] == {"folder": str(tmp_path), "found": True, "holds": ["planetoid"]}
     monkeypatch.setenv("GRAPHLAB_DATA", str(tmp_path / "nowhere"))

@@ -11,6 +11,8 @@ from graphlab.capture import capture
 from graphlab.weightgraph import Structure, Traced, Tracer, rule, trace, verify
 from graphlab.weightgraph.registry import RULES
 
+TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
 
 def structure_of(module: nn.Module, *args: Tensor, outputs: list[str] | None = None) -> Structure:
     return trace(capture(module.eval(), args), outputs)
@@ -263,6 +265,7 @@ class LearnedState(nn.Module):
         return last[-1].sum(-1)
 
 
+@pytest.mark.skipif(TORCH < (2, 13), reason="older releases export the last state of an LSTM with a wrong shape")
 def test_a_learned_initial_state_ties_the_layers() -> None:
     result = verify(LearnedState(), (torch.randn(3, 5, 3),))
     assert [group.size for group in result.structure.free] == [4]

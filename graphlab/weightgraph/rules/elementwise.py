@@ -37,7 +37,8 @@ def pointwise(trace: Tracer, **arguments: Any) -> Traced:
 UNTAGGED = (
     *("__and__", "__or__", "__xor__", "__lshift__", "__rshift__", "where", "masked_fill", "hardswish", "log_sigmoid"),
     *("floor_divide", "rsub", "multiply", "divide", "true_divide", "subtract", "less", "greater", "not_equal"),
-    *("greater_equal", "less_equal", "absolute", "arctan", "negative", "fix", "special_expit"),
+    *("greater_equal", "less_equal", "absolute", "arctan", "negative", "fix", "special_expit", "leaky_relu"),
+    *("polar", "complex", "real", "imag"),
 )
 """Pointwise operators that ATen does not tag so."""
 
