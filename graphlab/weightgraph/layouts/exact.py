@@ -1,0 +1,143 @@
+"""The exact layout: any network, drawn as its structure says.
+
+* A node is a neuron: one for each index of a group, or of the product of groups that an axis names together
+  (``heads . inside``), with the groups that its neurons are inside of. Axes of the same groups share their nodes.
+* An entry of a parameter is a value of an edge. A parameter with two axes of neurons gives a dense block, from the
+  second axis to the first, as weights ``[out, in]`` are stored; positions (kernel taps, pixels) are slots of an edge.
+  A parameter with one such axis (biases, norms) gives edges from a unit of its own, one with none a loop at its unit.
+* A sum of groups gives a block a term: what reads ``skip + up`` has edges from both.
+
+Integer buffers are not drawn.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from torch import Tensor
+
+from graphlab.weightgraph.axes import Axis, Group, Product, Sum, positions
+from graphlab.weightgraph.structure import Structure
+from graphlab.weightgraph.wiring import Block, Drawing, View, Wiring, WiringError
+
+FREE, FIXED, UNIT = 0, 1, 2
+"""Node types."""
+
+
+@dataclass(frozen=True)
+class _Term:
+    """One product of groups on an axis: where on the axis, and which part of each factor."""
+
+    start: int
+    size: int
+    factors: tuple[Group, ...]
+    widths: tuple[int, ...]
+    inner: tuple[tuple[int, int, int], ...]
+
+
+def exact(structure: Structure, tensors: Mapping[str, Tensor]) -> Wiring:
+    """The wiring of any traced network; edge types number the parameters in their order.
+
+    Raises:
+        WiringError: for sums inside sums inside products, which no known network has.
+    """
+    drawing = Drawing()
+    drawn = [name for name in structure.axes if tensors[name].is_floating_point()]
+    for number, name in enumerate(drawn):
+        axes = structure.axes[name]
+        for terms in itertools.product(*(list(_terms(axis, name)) for axis in axes)):
+            _draw(drawing, structure, name, number, axes, terms)
+    return drawing.wiring()
+
+
+def _terms(axis: Axis, parameter: str) -> Iterator[_Term]:
+    """The terms of an axis, each a product of groups."""
+    start = 0
+    for term in axis.terms if isinstance(axis, Sum) else (axis,):
+        factors = (term.factors or (positions(1),)) if isinstance(term, Product) else (term,)
+        widths = tuple(factor.size for factor in factors)
+        for chosen in itertools.product(*(list(_choices(factor, parameter)) for factor in factors)):
+            inner = tuple((place, first, group.size) for place, (first, group) in enumerate(chosen))
+            yield _Term(start, term.size, tuple(group for _, group in chosen), widths, inner)
+        start += term.size
+
+
+def _choices(factor: Axis, parameter: str) -> Iterator[tuple[int, Group]]:
+    """The groups of one factor with their first index in it."""
+    start = 0
+    for part in factor.terms if isinstance(factor, Sum) else (factor,):
+        if not isinstance(part, Group):
+            raise WiringError(f"{parameter}: cannot draw {factor} inside a product")
+        yield start, part
+        start += part.size
+
+
+def _draw(
+    drawing: Drawing,
+    structure: Structure,
+    name: str,
+    number: int,
+    axes: Sequence[Axis],
+    terms: Sequence[_Term],
+) -> None:
+    narrow = tuple((dim, t.start, t.size) for dim, t in enumerate(terms) if t.size != axes[dim].size)
+    unflatten = tuple((dim, term.widths) for dim, term in enumerate(terms) if len(term.widths) != 1)
+    places: list[tuple[int, Group]] = []
+    inner: list[tuple[int, int, int]] = []
+    for dim, term in enumerate(terms):
+        for (_, start, length), group, width in zip(term.inner, term.factors, term.widths, strict=True):
+            if length != width:
+                inner.append((len(places), start, length))
+            places.append((dim, group))
+    ends = _ends(places)
+    positions = [place for place, (_, group) in enumerate(places) if not group.name]
+    target, source = ends[0] if ends else [], [place for end in ends[1:] for place in end]
+    order = (*source, *target, *positions)
+    shape = tuple(places[place][1].size for place in (*source, *target))
+    drawing.edges(
+        Block(
+            source=_range(drawing, structure, [places[p][1] for p in source]) if source else _unit(drawing, name),
+            target=_range(drawing, structure, [places[p][1] for p in target]) if target else _unit(drawing, name),
+            shape=shape,
+            source_axes=tuple(range(len(source))),
+            target_axes=tuple(range(len(source), len(shape))),
+            values=View(name, order, narrow, unflatten, tuple(inner)),
+            type=number,
+            slots=prod(places[place][1].size for place in positions),
+        )
+    )
+
+
+def _ends(places: Sequence[tuple[int, Group]]) -> list[list[int]]:
+    """The factors that make up each end of an edge: those of one axis, with what they are inside of on other axes."""
+    ends: dict[int, list[int]] = {}
+    for place, (dim, group) in enumerate(places):
+        if group.name:
+            ends.setdefault(dim, []).append(place)
+    for dim, own in list(ends.items()):
+        around = {name for place in own for name in places[place][1].within} - {places[place][1].name for place in own}
+        taken = [p for p, (other, group) in enumerate(places) if group.name in around and other != dim]
+        if taken:
+            ends[dim] = [*taken, *own]
+            for other in {places[place][0] for place in taken}:
+                ends[other] = [place for place in ends.get(other, []) if place not in taken]
+    return [end for end in ends.values() if end]
+
+
+def _range(drawing: Drawing, structure: Structure, groups: Sequence[Group]) -> str:
+    """The nodes of a product of groups, which are added where they are met first."""
+    name = " . ".join(group.name for group in groups)
+    if name not in drawing:
+        kind = FREE if any(structure.groups[group.name].free for group in groups) else FIXED
+        drawing.nodes(name, prod(group.size for group in groups), kind, ordered=kind == FIXED)
+    return name
+
+
+def _unit(drawing: Drawing, parameter: str) -> str:
+    name = f"unit of {parameter}"
+    if name not in drawing:
+        drawing.nodes(name, 1, UNIT)
+    return name
