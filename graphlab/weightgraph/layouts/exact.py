@@ -7,7 +7,8 @@
   A parameter with one such axis (biases, norms) gives edges from a unit of its own, one with none a loop at its unit.
 * A sum of groups gives a block a term: what reads ``skip + up`` has edges from both.
 
-Integer buffers are not drawn.
+Integer buffers are not drawn. A layer of one neuron has nothing to permute and so no group: its weights hang on a unit
+of their own.
 """
 
 from __future__ import annotations
