@@ -41,8 +41,8 @@ class View:
 
     The tensor is narrowed to ``length`` indices from ``start`` for each ``(axis, start, length)`` of ``narrow`` (a term
     of a sum), axes are divided into ``sizes`` for each ``(axis, sizes)`` of ``unflatten`` (the factors of a product),
-    the axes that are there then are narrowed as ``inner`` says (a sum inside a product), and permuted to ``order``. Row
-    by row the result is what the edges carry, ``[*block.shape, block.slots]``.
+    the axes that are there then are narrowed as ``inner`` says (a sum inside a product), and permuted to ``order``: the
+    axes that number the edges, then those that number the slots. Row by row the result is what the edges carry.
     """
 
     parameter: str
@@ -160,7 +160,7 @@ class Wiring:
             if isinstance(block.values, View):
                 view = block.values.of(tensors[block.values.parameter])
                 _check_entries(block, view)
-                part[:, : block.slots].view(*block.shape, block.slots).copy_(view.reshape(*block.shape, block.slots))
+                part[:, : block.slots].view(view.shape).copy_(view)
             else:
                 part.zero_()
                 part[:, 0] = block.values
@@ -196,11 +196,11 @@ class Wiring:
 
     def edge_column(self, column: Sequence[int]) -> Tensor:
         """int64 ``[num_edges]``: a number of each block for each of its edges."""
-        return torch.tensor(column).repeat_interleave(torch.tensor([block.num_edges for block in self.blocks]))
+        return _runs(column, [block.num_edges for block in self.blocks])
 
     def node_column(self, column: Sequence[int]) -> Tensor:
         """int64 ``[num_nodes]``: a number of each range for each of its nodes."""
-        return torch.tensor(column).repeat_interleave(torch.tensor([own.size for own in self.nodes.values()]))
+        return _runs(column, [own.size for own in self.nodes.values()])
 
     @property
     def edge_type(self) -> Tensor:
@@ -253,6 +253,16 @@ def _numbers(shape: Sequence[int], axes: Sequence[int]) -> Tensor:
         place[axis] = shape[axis]
         numbers = numbers * shape[axis] + torch.arange(shape[axis]).view(place)
     return numbers
+
+
+def _runs(values: Sequence[int], lengths: Sequence[int]) -> Tensor:
+    """int64: each value as often as its length says."""
+    result = torch.empty(sum(lengths), dtype=torch.int64)
+    start = 0
+    for value, length in zip(values, lengths, strict=True):
+        result[start : start + length] = value
+        start += length
+    return result
 
 
 def _check_entries(block: Block, view: Tensor) -> None:

@@ -1,0 +1,119 @@
+"""What an explicit graph of a network costs: ``python -m benchmarks.convert`` writes benchmarks/results/convert.md.
+
+Every row runs in a fresh interpreter, three times, alternating with its peer; the best of each is kept. The peer is the
+plain construction: for each parameter the ``cartesian_prod`` of its two ranges of nodes, stacked and appended, and one
+``cat`` at the end; with the same blocks, order and dtypes. The results are compared, and must be equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.process import ROOT, child, proc_status
+from benchmarks.report import Section, Target, machine, show, write
+
+RESULTS = ROOT / "benchmarks" / "results" / "convert.md"
+WIDTHS = {"mlp_5m": (784, 1600, 1600, 784), "mlp_22m": (784, 3300, 3300, 2500, 10)}
+RUNS = 3
+
+
+def plain(wiring: Any, tensors: Any) -> tuple[Any, Any, Any]:
+    """(edge_index, edge_attr, edge_type) by the plain construction."""
+    import torch
+
+    from graphlab.weightgraph.wiring import View
+
+    index, values, types = [], [], []
+    for block in wiring.blocks:
+        source, target = wiring.nodes[block.source], wiring.nodes[block.target]
+        ends = torch.cartesian_prod(
+            torch.arange(source.start, source.start + source.size),
+            torch.arange(target.start, target.start + target.size),
+        )
+        index.append(torch.stack([ends[:, 0], ends[:, 1]]))
+        assert isinstance(block.values, View)
+        values.append(block.values.of(tensors[block.values.parameter]).reshape(-1, block.slots))
+        types.append(torch.full((block.num_edges,), block.type))
+    return torch.cat(index, 1), torch.cat(values), torch.cat(types)
+
+
+def ours(wiring: Any, tensors: Any) -> tuple[Any, Any, Any]:
+    """The same by the wiring."""
+    return wiring.edge_index(), wiring.edge_values(tensors), wiring.edge_type
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Seconds and peak memory of both, in this process."""
+    import torch
+
+    from graphlab.weightgraph import WeightGraph
+    from graphlab.weightgraph.layouts.exact import exact
+
+    widths = WIDTHS[name]
+    layers = [torch.nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+    graph = WeightGraph.from_module(torch.nn.Sequential(*layers), (torch.zeros(2, widths[0]),))
+    wiring = exact(graph.structure, graph.tensors)
+    equal = all(
+        torch.equal(a, b) for a, b in zip(ours(wiring, graph.tensors), plain(wiring, graph.tensors), strict=True)
+    )
+    figures: dict[str, Any] = {"parameters": graph.num_parameters, "edges": wiring.num_edges, "equal": equal}
+    for _ in range(RUNS):
+        for label, build in (("ours", ours), ("plain", plain)):
+            seconds, peak, size = _once(lambda build=build: build(wiring, graph.tensors))  # type: ignore[misc]
+            figures[label] = min(seconds, figures.get(label, float("inf")))
+            figures[f"{label}_peak"] = max(peak, figures.get(f"{label}_peak", 0.0))
+            figures["bytes"] = size
+    return figures
+
+
+def _once(build: Callable[[], tuple[Any, ...]]) -> tuple[float, float, float]:
+    """Seconds, growth of the peak resident memory in MB, and MB returned."""
+    from pathlib import Path
+
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = proc_status()["VmRSS"]
+    start = time.perf_counter()
+    result = build()
+    seconds = time.perf_counter() - start
+    return seconds, proc_status()["VmHWM"] - before, sum(tensor.nbytes for tensor in result) / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measure", metavar="ROW", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure)))
+        return
+    about = machine()
+    rows = {name: child("-m", "benchmarks.convert", "--measure", name) for name in WIDTHS}
+    targets, cells = [], []
+    for name, row in rows.items():
+        assert row["equal"], f"{name}: the two constructions differ"
+        ratio, memory = row["plain"] / row["ours"], row["ours_peak"] / row["bytes"]
+        targets.append(Target(f"{name}: edges/s against the plain construction", f"{ratio:.1f}x", ">= 5x", ratio >= 5))
+        targets.append(Target(f"{name}: peak memory / bytes returned", f"{memory:.2f}", "<= 1.3", memory <= 1.3))
+        figures = [f"{row[key]:.3f}" for key in ("ours", "plain")]
+        figures += [f"{row[key]:,.0f}" for key in ("bytes", "ours_peak", "plain_peak")]
+        cells.append([name, f"{row['edges']:,}", *figures, f"{row['edges'] / row['ours'] / 1e6:.0f} M"])
+    headings = ["network", "edges", "ours s", "plain s", "MB returned", "ours peak MB", "plain peak MB", "edges/s"]
+    sections: list[Section] = [
+        ("Targets", ["what", "measured", "target", "met"], [target.cells() for target in targets]),
+        ("Explicit graphs", headings, cells),
+    ]
+    show(Console(width=140), sections)
+    note = "*peak* is the growth of the process's resident memory over what it held before the call."
+    write(RESULTS, "What an explicit graph costs", "python -m benchmarks.convert", about, note, sections)
+
+
+if __name__ == "__main__":
+    main()
