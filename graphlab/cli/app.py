@@ -8,6 +8,7 @@ import graphlab
 from graphlab.cli.conformance import conformance
 from graphlab.cli.convert import convert
 from graphlab.cli.doctor import doctor
+from graphlab.cli.draw import draw
 from graphlab.cli.errors import explained
 from graphlab.cli.inspect import inspect
 from graphlab.cli.verify import verify
@@ -36,7 +37,7 @@ def _graphlab(
     """Graph learning on PyTorch Geometric, in which a trained network is itself a graph."""
 
 
-for command in (inspect, convert, verify, conformance, doctor):
+for command in (inspect, draw, convert, verify, conformance, doctor):
     app.command()(explained(command))
 
 

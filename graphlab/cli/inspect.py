@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from graphlab.cli.console import cells, print_json, progress, stdout, table, waiting
 from graphlab.cli.errors import CommandError
-from graphlab.cli.network import network_of
+from graphlab.cli.network import structure_of
 from graphlab.names import merged
 
 if TYPE_CHECKING:
@@ -52,17 +51,12 @@ def inspect(
 
 def _structure(opened: Checkpoint) -> tuple[Structure | None, str]:
     """The structure of the network, or why there is none."""
-    from graphlab.capture import CaptureError, capture
+    from graphlab.capture import CaptureError
     from graphlab.checkpoint import CheckpointError
-    from graphlab.weightgraph import Structure, trace
-    from graphlab.weightgraph.graph import STRUCTURE_KEY
 
     try:
-        if STRUCTURE_KEY in opened.metadata:
-            return Structure.from_json(json.loads(opened.metadata[STRUCTURE_KEY])), ""
         with waiting("Tracing the network"):
-            network = network_of(opened)
-            return trace(capture(network.module, network.args, network.kwargs)), ""
+            return structure_of(opened), ""
     except (CommandError, CheckpointError, CaptureError, ImportError, ValueError) as error:
         return None, str(error)
 

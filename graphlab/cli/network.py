@@ -10,6 +10,7 @@ from graphlab.cli.factory import Network, is_factory, load_network
 
 if TYPE_CHECKING:
     from graphlab.checkpoint import Checkpoint
+    from graphlab.weightgraph import Structure
 
 
 def network_with_weights(target: str, weights: Path | None) -> Network:
@@ -41,6 +42,18 @@ def network_of(opened: Checkpoint) -> Network:
     )
     module = module_from_config(opened.path)
     return Network(module, (), example_inputs(module))
+
+
+def structure_of(opened: Checkpoint) -> Structure:
+    """The structure that a saved weight-graph holds, or that of the network of a Hugging Face folder."""
+    from graphlab.capture import capture
+    from graphlab.weightgraph import WeightGraph, trace
+    from graphlab.weightgraph.graph import STRUCTURE_KEY
+
+    if STRUCTURE_KEY in opened.metadata:
+        return WeightGraph.load(opened.path).structure
+    network = network_of(opened)
+    return trace(capture(network.module, network.args, network.kwargs))
 
 
 def _check_has_config(opened: Checkpoint, advice: str) -> None:
