@@ -13,6 +13,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from graphlab.weightgraph.allocation import zeros
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -131,7 +133,7 @@ class Wiring:
 
     def edge_index(self) -> Tensor:
         """int64 ``[2, num_edges]``: source, then target of every edge."""
-        index = torch.empty(2, self.num_edges, dtype=torch.int64)
+        index = zeros((2, self.num_edges), torch.int64)
         start = 0
         for block in self.blocks:
             part = index[:, start : start + block.num_edges]
@@ -145,15 +147,14 @@ class Wiring:
         return index
 
     def edge_values(self, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> Tensor:
-        """``[num_edges, slots]``: what every edge carries; slots that a block does not have are zero.
+        """``[num_edges, slots]`` in main memory: what every edge carries; slots that a block does not have are zero.
 
         Args:
             tensors: The parameters by name.
             dtype: Of the result; default that of the first parameter.
         """
         like = next((tensors[b.values.parameter] for b in self.blocks if isinstance(b.values, View)), torch.empty(0))
-        new = torch.empty if all(block.slots == self.slots for block in self.blocks) else torch.zeros
-        values = new(self.num_edges, self.slots, dtype=dtype or like.dtype, device=like.device)
+        values = zeros((self.num_edges, self.slots), dtype or like.dtype)
         start = 0
         for block in self.blocks:
             part = values[start : start + block.num_edges]
@@ -162,7 +163,6 @@ class Wiring:
                 _check_entries(block, view)
                 part[:, : block.slots].view(view.shape).copy_(view)
             else:
-                part.zero_()
                 part[:, 0] = block.values
             start += block.num_edges
         return values
@@ -257,7 +257,7 @@ def _numbers(shape: Sequence[int], axes: Sequence[int]) -> Tensor:
 
 def _runs(values: Sequence[int], lengths: Sequence[int]) -> Tensor:
     """int64: each value as often as its length says."""
-    result = torch.empty(sum(lengths), dtype=torch.int64)
+    result = zeros((sum(lengths),), torch.int64)
     start = 0
     for value, length in zip(values, lengths, strict=True):
         result[start : start + length] = value
