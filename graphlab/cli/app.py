@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 import graphlab
+from graphlab.cli.align import align
 from graphlab.cli.conformance import conformance
 from graphlab.cli.convert import convert
 from graphlab.cli.doctor import doctor
@@ -37,7 +38,7 @@ def _graphlab(
     """Graph learning on PyTorch Geometric, in which a trained network is itself a graph."""
 
 
-for command in (inspect, draw, convert, verify, conformance, doctor):
+for command in (inspect, draw, convert, align, verify, conformance, doctor):
     app.command()(explained(command))
 
 

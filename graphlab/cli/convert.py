@@ -12,7 +12,7 @@ from rich.markup import escape
 from graphlab.cli import factory
 from graphlab.cli.console import print_json, stdout, waiting
 from graphlab.cli.errors import CommandError
-from graphlab.cli.network import network_of
+from graphlab.cli.network import graph_of
 
 
 def convert(
@@ -29,7 +29,6 @@ def convert(
     Example: [cyan]graphlab convert resnet.pt --module my_project.nets:resnet -o resnet.safetensors[/]
     """
     from graphlab import checkpoint
-    from graphlab.interop import present_names
     from graphlab.weightgraph import WeightGraph, equal_bytes
     from graphlab.weightgraph.graph import STRUCTURE_KEY
 
@@ -38,9 +37,7 @@ def convert(
         opened = checkpoint.open(source)
         if STRUCTURE_KEY in opened.metadata:
             raise CommandError(f"{source}: it is a weight-graph already")
-        network = network_of(opened) if module is None else factory.load_network(module)
-        named = present_names(opened, network.module)
-        graph = WeightGraph.from_checkpoint(named, network.module, network.args, network.kwargs)
+        graph = graph_of(opened, module)
     traced = time.perf_counter()
     with waiting("Writing and comparing"):
         graph.save(output)

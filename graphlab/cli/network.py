@@ -10,7 +10,7 @@ from graphlab.cli.factory import Network, is_factory, load_network
 
 if TYPE_CHECKING:
     from graphlab.checkpoint import Checkpoint
-    from graphlab.weightgraph import Structure
+    from graphlab.weightgraph import Structure, WeightGraph
 
 
 def network_with_weights(target: str, weights: Path | None) -> Network:
@@ -54,6 +54,19 @@ def structure_of(opened: Checkpoint) -> Structure:
         return WeightGraph.load(opened.path).structure
     network = network_of(opened)
     return trace(capture(network.module, network.args, network.kwargs))
+
+
+def graph_of(opened: Checkpoint, module: str | None) -> WeightGraph:
+    """A saved weight-graph, or a checkpoint attached to its network: that of its folder, or of a factory."""
+    from graphlab.interop import present_names
+    from graphlab.weightgraph import WeightGraph
+    from graphlab.weightgraph.graph import STRUCTURE_KEY
+
+    if STRUCTURE_KEY in opened.metadata:
+        return WeightGraph.load(opened.path)
+    network = network_of(opened) if module is None else load_network(module)
+    named = present_names(opened, network.module)
+    return WeightGraph.from_checkpoint(named, network.module, network.args, network.kwargs)
 
 
 def _check_has_config(opened: Checkpoint, advice: str) -> None:

@@ -5,6 +5,7 @@
 >>> verify(module, (example,)).passed
 """
 
+from graphlab.weightgraph.align import Alignment, align
 from graphlab.weightgraph.axes import Axis, Group, Product, Sum
 from graphlab.weightgraph.graph import WeightGraph, equal_bytes
 from graphlab.weightgraph.reading import trace
@@ -15,6 +16,7 @@ from graphlab.weightgraph.tracer import Traced, Tracer
 from graphlab.weightgraph.verify import Check, Verification, verify
 
 __all__ = [
+    "Alignment",
     "Axis",
     "Check",
     "Group",
@@ -25,6 +27,7 @@ __all__ = [
     "Tracer",
     "Verification",
     "WeightGraph",
+    "align",
     "equal_bytes",
     "permute_tensor",
     "random_permutations",

@@ -6,9 +6,11 @@ parameter they carry. Explicit graphs, their inverse, and message passing over b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import mul
 
 import torch
 from torch import Tensor
@@ -45,6 +47,9 @@ class View:
     of a sum), axes are divided into ``sizes`` for each ``(axis, sizes)`` of ``unflatten`` (the factors of a product),
     the axes that are there then are narrowed as ``inner`` says (a sum inside a product), and permuted to ``order``: the
     axes that number the edges, then those that number the slots. Row by row the result is what the edges carry.
+
+    ``reinterpreted``: the axes need not be those of the block, merged or divided; entries are laid along the edges in
+    their order all the same. Only published drawings that misread a tensor need it.
     """
 
     parameter: str
@@ -52,6 +57,7 @@ class View:
     narrow: tuple[tuple[int, int, int], ...] = ()
     unflatten: tuple[tuple[int, tuple[int, ...]], ...] = ()
     inner: tuple[tuple[int, int, int], ...] = ()
+    reinterpreted: bool = False
 
     def of(self, tensor: Tensor) -> Tensor:
         """The view of a parameter's tensor; writing into it writes into the tensor."""
@@ -266,9 +272,12 @@ def _runs(values: Sequence[int], lengths: Sequence[int]) -> Tensor:
 
 
 def _check_entries(block: Block, view: Tensor) -> None:
-    if view.numel() != block.num_edges * block.slots:
-        assert isinstance(block.values, View)
+    """The tensor has as many entries as the block carries, and axes that are those of the block, merged or divided."""
+    assert isinstance(block.values, View)
+    expected, found = (set(itertools.accumulate(s, mul)) | {1} for s in ((*block.shape, block.slots), view.shape))
+    agree = block.values.reinterpreted or expected <= found or found <= expected
+    if view.numel() != block.num_edges * block.slots or not agree:
         raise WiringError(
-            f"{block.values.parameter}: {block.num_edges} edges with {block.slots} slots cannot carry the "
+            f"{block.values.parameter}: edges of shape {list(block.shape)} with {block.slots} slots cannot carry the "
             f"{view.numel()} entries of a tensor viewed as {list(view.shape)}"
         )

@@ -100,6 +100,11 @@ def test_a_wiring_that_does_not_hold_together_is_refused() -> None:
     good.edges(Block("a", "a", (2, 2), (0,), (1,), View("w", (1, 0))))
     with pytest.raises(WiringError, match="cannot carry the 6 entries"):
         good.wiring().edge_values({"w": torch.zeros(2, 3)})
+    wide = Drawing()
+    wide.nodes("a", 5)
+    wide.edges(Block("a", "a", (2, 5), (0,), (1,), View("w", (1, 0))))
+    with pytest.raises(WiringError, match="cannot carry"):
+        wide.wiring().edge_values({"w": torch.zeros(2, 5)})
 
 
 def test_values_keep_a_dtype_or_take_the_one_asked_for() -> None:

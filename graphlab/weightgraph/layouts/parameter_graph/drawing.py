@@ -175,7 +175,7 @@ def _triplanar_grid(pen: Pen, layer: TriplanarGrid, correct: bool) -> None:
             shape=(3, n, n, d) if correct else (3 * n * n, d),
             source_axes=(0, 1, 2) if correct else (0,),
             target_axes=(3,) if correct else (1,),
-            values=by_point if correct else View(parameter, (0, 1, 2, 3)),
+            values=by_point if correct else View(parameter, (0, 1, 2, 3), reinterpreted=True),
             type=EdgeType.TRIPLANAR,
         )
     )

@@ -1,0 +1,72 @@
+"""``graphlab align``: from files to a file, and what it says of the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner, Result
+
+from graphlab.cli import app
+from graphlab.weightgraph import WeightGraph, equal_bytes, random_permutations
+from tests.cli import networks
+
+FACTORY = "tests.cli.networks:mlp"
+
+
+def run(*arguments: Any, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, ["align", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[WeightGraph, Path, Path]:
+    """A network, and the files of it and of it shuffled."""
+    module, args, _ = networks.mlp()
+    a = WeightGraph.from_module(module, args)
+    b = a.permute(random_permutations(a.structure, generator=torch.Generator().manual_seed(0)))
+    a.save(tmp_path / "a.safetensors")
+    b.save(tmp_path / "b.safetensors")
+    torch.save(dict(b.state_dict()), tmp_path / "b.pt")
+    return a, tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+
+
+def test_a_shuffled_network_is_put_back(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    graph, a, b = pair
+    output = run(a, b, "-o", tmp_path / "out.safetensors").stdout
+    for said in ("objective", "distance", "1 of 1 free groups moved", "out.safetensors"):
+        assert said in output
+    assert equal_bytes(WeightGraph.load(tmp_path / "out.safetensors").state_dict(), graph.state_dict())
+
+
+def test_weight_files_with_the_code_of_the_network(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    graph, a, b = pair
+    result = run(a, b.with_suffix(".pt"), "-o", tmp_path / "out.safetensors", "--module", FACTORY, "--json")
+    report = json.loads(result.stdout)
+    assert report["distance_before"] > report["distance_after"] == 0
+    assert report["objectives"][-1] > report["objectives"][0]
+    assert sum(report["moved"].values()) > 0
+    assert equal_bytes(WeightGraph.load(tmp_path / "out.safetensors").state_dict(), graph.state_dict())
+
+
+def test_networks_of_different_structure(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    WeightGraph.from_module(nn.Linear(4, 3), (torch.randn(2, 4),)).save(tmp_path / "c.safetensors")
+    result = run(pair[1], tmp_path / "c.safetensors", "-o", tmp_path / "out.safetensors", code=1)
+    assert result.stderr.startswith("error:")
+    assert "the structures differ" in result.stderr
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_weights_without_code_say_what_to_do(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    result = run(pair[1], pair[2].with_suffix(".pt"), "-o", tmp_path / "out.safetensors", code=1)
+    assert "--module package.module:function" in result.stderr
+
+
+def test_the_help_has_an_example() -> None:
+    assert "Example: graphlab align" in " ".join(run("--help").output.split())
