@@ -18,11 +18,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.process import ROOT, child, proc_status
-from benchmarks.report import Section, Target, machine, show, write
+from benchmarks.report import Section, Target, below, machine, show, write
 
 RESULTS = ROOT / "benchmarks" / "results" / "convert.md"
 WIDTHS = {"mlp_5m": (784, 1600, 1600, 784), "mlp_22m": (784, 3300, 3300, 2500, 10)}
-RUNS = 3
+RUNS = 5
+GPT2 = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
 
 
 def plain(wiring: Any, tensors: Any) -> tuple[Any, Any, Any]:
@@ -74,6 +75,51 @@ def measure(name: str) -> dict[str, Any]:
     return figures
 
 
+def measure_gpt2() -> dict[str, Any]:
+    """Seconds and peak memory of NiNo's drawing of GPT-2 small and its Laplacian positions."""
+    import torch
+    import transformers
+
+    from graphlab.weightgraph.layouts.nino import nino
+    from graphlab.weightgraph.positions import laplacian_positions
+
+    with torch.device("meta"):
+        module = transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT2))
+    shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
+
+    def build() -> tuple[Any, ...]:
+        return (laplacian_positions(nino(shapes, "gpt2", num_heads=GPT2["n_head"]), 8),)
+
+    seconds, peak, _ = _once(build)
+    return {"seconds": seconds, "peak": peak}
+
+
+def measure_alignment() -> dict[str, Any]:
+    """Seconds to align two networks of MiniLM's size: one shuffled, one of other random weights."""
+    import torch
+    import transformers
+
+    from graphlab.weightgraph import WeightGraph, align, random_permutations
+
+    config = transformers.BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
+    )
+    inputs = {"input_ids": torch.zeros(2, 8, dtype=torch.int64)}
+    graphs = [WeightGraph.from_module(transformers.BertModel(config), (), inputs, ["pooler_output"]) for _ in range(2)]
+    seconds = {}
+    for label, other in (
+        ("shuffled", graphs[0].permute(random_permutations(graphs[0].structure))),
+        ("other", graphs[1]),
+    ):
+        start = time.perf_counter()
+        align(graphs[0], other)
+        seconds[label] = time.perf_counter() - start
+    return seconds
+
+
+EXTRA = {"gpt2_small": measure_gpt2, "alignment": measure_alignment}
+
+
 def _once(build: Callable[[], tuple[Any, ...]]) -> tuple[float, float, float]:
     """Seconds, growth of the peak resident memory in MB, and MB returned."""
     from pathlib import Path
@@ -92,7 +138,8 @@ def main() -> None:
     parser.add_argument("--measure", metavar="ROW", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure(arguments.measure)))
+        row = EXTRA.get(arguments.measure)
+        print(json.dumps(row() if row else measure(arguments.measure)))
         return
     about = machine()
     rows = {name: child("-m", "benchmarks.convert", "--measure", name) for name in WIDTHS}
@@ -105,6 +152,12 @@ def main() -> None:
         figures = [f"{row[key]:.3f}" for key in ("ours", "plain")]
         figures += [f"{row[key]:,.0f}" for key in ("bytes", "ours_peak", "plain_peak")]
         cells.append([name, f"{row['edges']:,}", *figures, f"{row['edges'] / row['ours'] / 1e6:.0f} M"])
+    extra = {name: child("-m", "benchmarks.convert", "--measure", name) for name in EXTRA}
+    gpt2, alignment = extra["gpt2_small"], extra["alignment"]
+    targets.append(below("GPT-2 small: NiNo's wiring and its positions", gpt2["seconds"], 2, "s"))
+    targets.append(below("the same: growth of memory", gpt2["peak"], 300, "MB", 0))
+    targets.append(below("aligning two networks of MiniLM's size: a shuffled copy", alignment["shuffled"], 120, "s", 1))
+    targets.append(below("the same: another network", alignment["other"], 120, "s", 1))
     headings = ["network", "edges", "ours s", "plain s", "MB returned", "ours peak MB", "plain peak MB", "edges/s"]
     sections: list[Section] = [
         ("Targets", ["what", "measured", "target", "met"], [target.cells() for target in targets]),
