@@ -1,34 +1,24 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing cases and dumps."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
+
+from graphlab import checkpoint
+from graphlab.checkpoint.atomic import atomic_file
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a safetensors file atomically."""
-    with _replacing(path) as temporary:
-        save_file(dict(tensors), temporary)
+    """Write a safetensors file in which every name has a tensor of its own, also where they share memory here."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save({name: tensor.clone() for name, tensor in tensors.items()}, path)
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically."""
-    with _replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+    """Write a JSON file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write((json.dumps(document, indent=1) + "\n").encode())

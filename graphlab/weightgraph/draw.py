@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, FancyBboxPatch
 
+from graphlab.checkpoint.atomic import atomic_file
 from graphlab.weightgraph.axes import Group
 from graphlab.weightgraph.clusters import Cluster, clusters_of, summarised
 from graphlab.weightgraph.graph import WeightGraph
@@ -142,7 +144,8 @@ class _Picture:
             self._paint_couplings(cluster)
         self._paint_legend()
         FigureCanvasAgg(self.figure)
-        self.figure.savefig(file, format="png", dpi=min(150.0, 16000 / self.width))
+        with atomic_file(Path(file)) as picture:
+            self.figure.savefig(picture, format="png", dpi=min(150.0, 16000 / self.width))
 
     def _colour(self, group: Group) -> str:
         structured = group.within or group.name in self.inner_of
