@@ -117,8 +117,12 @@ class _Reading:
         And if no operator mixes the indices of ``i`` in a tensor that has ``j``. Then (outer first) ``j`` is in ``i``.
         """
         together: dict[Atom, set[Atom]] = {}
+        picks = [
+            ({atom for axis in rows for atom in atoms(axis)}, set(atoms(names.axis)), id(names))
+            for rows, names in self.tracer.picked
+        ]
         for tensor_axes in self.tracer.seen:
-            picked = self._picked(tensor_axes)
+            picked = _picked(tensor_axes, picks)
             for dim, axis in enumerate(tensor_axes):
                 beside = {a for other, b in enumerate(tensor_axes) if other != dim for a in _direct(b)} | picked
                 for atom, around, inside in _appearances(axis):
@@ -141,17 +145,6 @@ class _Reading:
         for inner, outer in sorted(candidates, key=lambda pair: (order[pair[1]] > order[pair[0]], order[pair[1]])):
             if not self._inside(outer, inner) and self._addressable(inner, outer):
                 self.found[inner].within.append(outer)
-
-    def _picked(self, tensor_axes: Sequence[Axis]) -> set[Atom]:
-        """Atoms that the rows of a tensor were picked from, one way only."""
-        present = {atom for axis in tensor_axes for atom in atoms(axis)}
-        ways: dict[Atom, set[int]] = {}
-        for rows, names in self.tracer.picked:
-            needed = {atom for axis in rows for atom in atoms(axis)}
-            if needed and needed <= present:
-                for atom in atoms(names.axis):
-                    ways.setdefault(atom, set()).add(id(names))
-        return {atom for atom, sources in ways.items() if len(sources) == 1}
 
     def _inside(self, inner: Atom, outer: Atom) -> bool:
         around = self.found[inner].within if inner in self.found else []
@@ -215,6 +208,17 @@ def _appearances(axis: Axis) -> Iterator[tuple[Atom, list[Atom], list[Axis]]]:
                 yield from walk(term, around, inside)
 
     yield from walk(resolve(axis), [], [])
+
+
+def _picked(tensor_axes: Sequence[Axis], picks: Sequence[tuple[set[Atom], set[Atom], int]]) -> set[Atom]:
+    """Atoms that the rows of a tensor were picked from, one way only; ``picks`` are (rows, picked from, which way)."""
+    present = {atom for axis in tensor_axes for atom in atoms(axis)}
+    ways: dict[Atom, set[int]] = {}
+    for rows, places, way in picks:
+        if rows and rows <= present:
+            for atom in places:
+                ways.setdefault(atom, set()).add(way)
+    return {atom for atom, sources in ways.items() if len(sources) == 1}
 
 
 def _direct(axis: Axis) -> list[Atom]:

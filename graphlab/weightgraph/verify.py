@@ -97,7 +97,8 @@ def verify(
     generator = torch.Generator().manual_seed(seed)
     learned = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     with torch.no_grad():
-        state, perturbed = _felt(structure, {n: module.state_dict()[n] for n in structure.axes}, generator)
+        tensors = module.state_dict()
+        state, perturbed = _felt(structure, {name: tensors[name] for name in structure.axes}, generator)
         experiment = _Experiment(
             structure, state, lambda tensors: program.run(tensors, args, kwargs, torch.float64), learned, generator
         )

@@ -230,14 +230,15 @@ class Drawing:
 
     def __init__(self) -> None:
         self._nodes: dict[str, Nodes] = {}
+        self._size = 0
         self._blocks: list[Block] = []
 
     def nodes(self, name: str, size: int, type: int = 0, layer: int = 0, ordered: bool = False) -> Nodes:
         """Add a range after those there are."""
         if name in self._nodes:
             raise WiringError(f"two ranges of nodes are called {name}")
-        start = sum(own.size for own in self._nodes.values())
-        self._nodes[name] = Nodes(name, size, start, type, layer, ordered)
+        self._nodes[name] = Nodes(name, size, self._size, type, layer, ordered)
+        self._size += size
         return self._nodes[name]
 
     def __contains__(self, name: str) -> bool:
