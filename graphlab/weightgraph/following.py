@@ -15,6 +15,7 @@ from graphlab.weightgraph.atoms import ONE, Atom, Axis, Product, SizeMismatchErr
 from graphlab.weightgraph.registry import HANDLES_PLACES, LAYOUT, TAKES_APART
 from graphlab.weightgraph.rules import rule_for
 from graphlab.weightgraph.tracer import Traced, Tracer
+from graphlab.weightgraph.uses import Uses
 
 
 class Following:
@@ -25,12 +26,14 @@ class Following:
         parameters: State-dict name -> what indexes its axes.
         outputs: The same for every output.
         without_rule: The operators that have no rule, or one that does not fit what they gave.
+        uses: Which axes of its parameters each operator reads.
     """
 
     def __init__(self, program: Program, outputs_that_count: Iterable[str]) -> None:
         self.program = program
         self.tracer = Tracer(program)
         self.without_rule: set[str] = set()
+        self.uses = Uses(program)
         self._written = _written(program)
         self._where: dict[Value, Traced] = {}
         unused = set(program.unused)
@@ -54,6 +57,8 @@ class Following:
 
     def _apply(self, operation: Operation) -> None:
         self.tracer.operation = operation
+        self.tracer.read.clear()
+        given: dict[Value, Traced] = {}
         rule = rule_for(operation.target, operation.name)
         if operation.name not in HANDLES_PLACES:
             for read_value in operation.inputs:
@@ -69,7 +74,8 @@ class Following:
                     self.tracer.new(axis.size) if d in tensor.constant else axis for d, axis in enumerate(tensor.axes)
                 ]
                 tensor = replace(tensor, axes=axes)
-            return tensor if keeps_choices else self.tracer.collapse(tensor)
+            given[item] = tensor if keeps_choices else self.tracer.collapse(tensor)
+            return given[item]
 
         arguments = pytree.tree_map(read, operation.arguments)
         results = None
@@ -79,6 +85,7 @@ class Following:
                 results = self._checked(rule(self.tracer, **arguments))
         if results is None:
             results = self._unknown(operation)
+        self.uses.follow(operation, {value: self.tracer.read.get(id(tensor), set()) for value, tensor in given.items()})
         for value, result in zip(operation.outputs, results, strict=True):
             if value is not None and result is not None:
                 self._where[value] = replace(result, constant=frozenset()) if value in self._written else result

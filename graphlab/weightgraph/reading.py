@@ -90,6 +90,7 @@ class _Reading:
         return Structure(
             groups={group.name: group for group in known.values()},
             axes={name: self._expressions(known, tensor) for name, tensor in self.parameters.items()},
+            reads={name: tuple(uses) for name, uses in self.following.uses.found.items()},
             outputs=outputs,
             counted=self.counted,
             tied=self.program.tied,

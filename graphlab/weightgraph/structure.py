@@ -20,6 +20,9 @@ class Structure:
     Attributes:
         groups: Name -> group, in order of first appearance.
         axes: State-dict name -> one axis expression an axis.
+        reads: State-dict name -> for each use that differs, the axes that it sums over or looks up: ``((1,),)`` for the
+            weight of a linear map, ``((),)`` for its bias, ``((0,), (1,))`` for an embedding that is also the last
+            layer; ``()`` for a parameter that nothing uses.
         outputs: Output name -> its axis expressions.
         counted: The outputs that count; their axes are fixed.
         tied: Further state-dict name -> the name in ``axes`` whose tensor it shares.
@@ -29,6 +32,7 @@ class Structure:
 
     groups: Mapping[str, Group]
     axes: Mapping[str, tuple[Axis, ...]]
+    reads: Mapping[str, tuple[tuple[int, ...], ...]]
     outputs: Mapping[str, tuple[Axis, ...]]
     counted: tuple[str, ...]
     tied: Mapping[str, str]
@@ -68,6 +72,7 @@ class Structure:
                 for g in self.groups.values()
             ],
             "axes": {name: [axes.to_json(axis) for axis in expressions] for name, expressions in self.axes.items()},
+            "reads": {name: [list(use) for use in uses] for name, uses in self.reads.items()},
             "outputs": {name: [axes.to_json(a) for a in expressions] for name, expressions in self.outputs.items()},
             "counted": list(self.counted),
             "tied": dict(self.tied),
@@ -96,6 +101,7 @@ class Structure:
             return cls(
                 groups=groups,
                 axes=expressions(data["axes"]),
+                reads={name: tuple(tuple(map(int, use)) for use in uses) for name, uses in data["reads"].items()},
                 outputs=expressions(data["outputs"]),
                 counted=tuple(data["counted"]),
                 tied=dict(data["tied"]),

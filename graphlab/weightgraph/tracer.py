@@ -85,6 +85,7 @@ class Tracer:
         self.mixed: list[tuple[list[Axis], list[int]]] = []
         self.picked: list[tuple[list[Axis], Names]] = []
         self.users = program.users()
+        self.read: dict[int, set[int]] = {}
 
     def same(self, *axes: Axis) -> Axis:
         """These axes are indexed by the same neurons."""
@@ -109,9 +110,12 @@ class Tracer:
         """The operator does not treat the indices of these axes one by one, each for itself.
 
         Every operator that reduces, contracts, normalises or convolves over an axis says so. It keeps neurons on the
-        *other* axes from being permuted differently for different indices of this one.
+        *other* axes from being permuted differently for different indices of this one. Axes of a parameter that an
+        operator mixes are those that it reads.
         """
-        self.mixed.append((list(tensor.axes), [tensor.dim(dim) for dim in dims]))
+        places = [tensor.dim(dim) for dim in dims]
+        self.mixed.append((list(tensor.axes), places))
+        self.read.setdefault(id(tensor), set()).update(places)
 
     def pick(self, rows: Sequence[Axis], names: Names) -> None:
         """A tensor indexed by ``rows`` was picked, row by row, from the places on ``names.axis`` that ``names`` gives.
@@ -164,26 +168,28 @@ class Tracer:
     def regroup(self, axes: Sequence[Axis], sizes: Sequence[int]) -> list[Axis]:
         """Row-major reshape of ``axes`` to ``sizes``: the shortest runs of equal product go together."""
         result: list[Axis] = [ONE] * len(sizes)
-        for run, targets in _runs(axes, sizes):
-            for target, part in zip(targets, self._divide(product(run), [sizes[t] for t in targets]), strict=True):
+        for run, targets in runs([axis.size for axis in axes], sizes):
+            whole = product([axes[dim] for dim in run])
+            for target, part in zip(targets, self._divide(whole, [sizes[t] for t in targets]), strict=True):
                 result[target] = part
         return result
 
     @staticmethod
     def new_factors(axes: Sequence[Axis], sizes: Sequence[int]) -> list[int]:
         """Positions in ``sizes`` that a reshape of ``axes`` makes by dividing an axis."""
-        return [target for _, targets in _runs(axes, sizes) if len(targets) > 1 for target in targets]
+        own = [axis.size for axis in axes]
+        return [target for _, targets in runs(own, sizes) if len(targets) > 1 for target in targets]
 
     def regroup_choices(self, axes: Sequence[Axis], sizes: Sequence[int], chosen: int) -> list[list[Axis]]:
         """:meth:`regroup` for each index of the new axis ``chosen``: its parts are reshaped each for itself."""
         marker = self.new(sizes[chosen], "parts that go different ways")
         results: list[list[Axis]] = [[ONE] * len(sizes) for _ in range(sizes[chosen])]
-        for run, targets in _runs(axes, sizes):
+        for run, targets in runs([axis.size for axis in axes], sizes):
             outer = [t for t in targets if t < chosen] if chosen in targets else targets
             inner = [t for t in targets if t > chosen] if chosen in targets else []
             width = math.prod(sizes[t] for t in inner)
             rest = [width * sizes[chosen]] if chosen in targets else []
-            shared = self._divide(product(run), [*(sizes[t] for t in outer), *rest])
+            shared = self._divide(product([axes[dim] for dim in run]), [*(sizes[t] for t in outer), *rest])
             pieces = self.cut(shared[-1], [width] * sizes[chosen]) if rest else []
             for index, result in enumerate(results):
                 for target, part in zip(outer, shared, strict=False):
@@ -234,18 +240,18 @@ class Tracer:
         return tensor
 
 
-def _runs(axes: Sequence[Axis], sizes: Sequence[int]) -> Iterator[tuple[list[Axis], list[int]]]:
-    """The shortest runs of axes and of positions in ``sizes`` (units left out) that have the same product."""
-    left = [axis for axis in axes if axis.size != 1]
-    right = [position for position, size in enumerate(sizes) if size != 1]
+def runs(have: Sequence[int], want: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """The shortest runs of places in two shapes, units left out, that have the same product."""
+    left = [place for place, size in enumerate(have) if size != 1]
+    right = [place for place, size in enumerate(want) if size != 1]
     while right:
         run, targets = [left.pop(0)], [right.pop(0)]
-        have, want = run[0].size, sizes[targets[0]]
-        while have != want:
-            if have < want:
+        ours, theirs = have[run[0]], want[targets[0]]
+        while ours != theirs:
+            if ours < theirs:
                 run.append(left.pop(0))
-                have *= run[-1].size
+                ours *= have[run[-1]]
             else:
                 targets.append(right.pop(0))
-                want *= sizes[targets[-1]]
+                theirs *= want[targets[-1]]
         yield run, targets

@@ -26,7 +26,8 @@ def test_every_entry_comes_back_bit_for_bit(name: str) -> None:
     data = to_data(wiring, graph.tensors)
     floating = [tensor for tensor in graph.tensors.values() if tensor.is_floating_point()]
     carried = sum(block.num_edges * block.slots for block in wiring.blocks)
-    assert carried == sum(tensor.numel() for tensor in floating), "one value of an edge for each entry"
+    again = sum((len(uses) - 1) * graph.tensors[n].numel() for n, uses in graph.structure.reads.items() if uses)
+    assert carried == sum(tensor.numel() for tensor in floating) + again, "one value of an edge for each entry and use"
     assert data.validate()
     blank = {n: torch.full_like(t, 7) if t.is_floating_point() else t for n, t in graph.tensors.items()}
     assert equal_bytes(from_data(wiring, data, blank), dict(graph.tensors))
@@ -71,6 +72,18 @@ def test_the_wiring_of_a_small_network() -> None:
     assert torch.equal(first, module[0].weight.detach().t())
     assert data.edge_index[:, :6].tolist() == [[0, 0, 0, 1, 1, 1], [2, 3, 4, 2, 3, 4]]
     assert data.node_order.tolist() == [0, 1, -1, -1, -1, -1, 0, 1, -1]
+
+
+def test_edges_lead_from_what_a_parameter_reads() -> None:
+    graph, wiring = drawn("gpt2")
+    ends = {(b.source, b.target) for b in wiring.blocks if b.values.parameter == "transformer.wte.weight"}  # type: ignore[union-attr]
+    rows, residual = "transformer.wte.rows", "transformer.residual"
+    assert ends == {(rows, residual), (residual, rows)}, "the embedding, and the last layer that it is tied to"
+    assert graph.structure.reads["transformer.h.0.mlp.c_fc.weight"] == ((0,),), "stored (in, out)"
+    one = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1, bias=False))
+    graph = WeightGraph.from_module(one, (torch.randn(2, 3),))
+    last = exact(graph.structure, graph.tensors).blocks[-1]
+    assert (last.source, last.target) == ("0", "unit of 1.weight")
 
 
 def test_a_graph_of_another_network_is_refused() -> None:

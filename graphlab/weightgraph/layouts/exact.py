@@ -2,9 +2,11 @@
 
 * A node is a neuron: one for each index of a group, or of the product of groups that an axis names together
   (``heads . inside``), with the groups that its neurons are inside of. Axes of the same groups share their nodes.
-* An entry of a parameter is a value of an edge. A parameter with two axes of neurons gives a dense block, from the
-  second axis to the first, as weights ``[out, in]`` are stored; positions (kernel taps, pixels) are slots of an edge.
-  A parameter with one such axis (biases, norms) gives edges from a unit of its own, one with none a loop at its unit.
+* An entry of a parameter is a value of an edge. A parameter with two axes of neurons gives a dense block, from the axis
+  that its use reads to the other; positions (kernel taps, pixels) are slots of an edge. A parameter with one such axis
+  has a unit of its own at the other end (biases and norms lead from it), one with none is a loop at its unit.
+* A parameter with several uses that read different axes (an embedding that is also the last layer) is drawn once for
+  each.
 * A sum of groups gives a block a term: what reads ``skip + up`` has edges from both.
 
 Integer buffers are not drawn. A layer of one neuron has nothing to permute and so no group: its weights hang on a unit
@@ -49,8 +51,9 @@ def exact(structure: Structure, tensors: Mapping[str, Tensor]) -> Wiring:
     drawn = [name for name in structure.axes if tensors[name].is_floating_point()]
     for number, name in enumerate(drawn):
         axes = structure.axes[name]
-        for terms in itertools.product(*(list(_terms(axis, name)) for axis in axes)):
-            _draw(drawing, structure, name, number, axes, terms)
+        for use in structure.reads[name] or ((),):
+            for terms in itertools.product(*(list(_terms(axis, name)) for axis in axes)):
+                _draw(drawing, structure, name, number, axes, terms, use)
     return drawing.wiring()
 
 
@@ -83,6 +86,7 @@ def _draw(
     number: int,
     axes: Sequence[Axis],
     terms: Sequence[_Term],
+    use: Sequence[int],
 ) -> None:
     narrow = tuple((dim, t.start, t.size) for dim, t in enumerate(terms) if t.size != axes[dim].size)
     unflatten = tuple((dim, term.widths) for dim, term in enumerate(terms) if len(term.widths) != 1)
@@ -93,9 +97,8 @@ def _draw(
             if length != width:
                 inner.append((len(places), start, length))
             places.append((dim, group))
-    ends = _ends(places)
+    source, target = _ends(places, use)
     positions = [place for place, (_, group) in enumerate(places) if not group.name]
-    target, source = ends[0] if ends else [], [place for end in ends[1:] for place in end]
     order = (*source, *target, *positions)
     shape = tuple(places[place][1].size for place in (*source, *target))
     drawing.edges(
@@ -112,8 +115,12 @@ def _draw(
     )
 
 
-def _ends(places: Sequence[tuple[int, Group]]) -> list[list[int]]:
-    """The factors that make up each end of an edge: those of one axis, with what they are inside of on other axes."""
+def _ends(places: Sequence[tuple[int, Group]], use: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The factors that make up the source and the target of an edge, given the axes that a use reads.
+
+    Factors of one axis stay together, with what they are inside of on other axes. Where two axes are not told apart by
+    being read, the first is the target.
+    """
     ends: dict[int, list[int]] = {}
     for place, (dim, group) in enumerate(places):
         if group.name:
@@ -125,7 +132,12 @@ def _ends(places: Sequence[tuple[int, Group]]) -> list[list[int]]:
             ends[dim] = [*taken, *own]
             for other in {places[place][0] for place in taken}:
                 ends[other] = [place for place in ends.get(other, []) if place not in taken]
-    return [end for end in ends.values() if end]
+    dims = [dim for dim, end in ends.items() if end]
+    read = [dim for dim in dims if dim in use]
+    if len(dims) > 1 and len(read) in (0, len(dims)):
+        read = dims[1:]
+    source, target = ([p for dim in dims if (dim in read) is side for p in ends[dim]] for side in (True, False))
+    return source, target
 
 
 def _range(drawing: Drawing, structure: Structure, groups: Sequence[Group]) -> str:
