@@ -8,24 +8,29 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from graphlab.weightgraph.positions import laplacian_positions
 from graphlab.weightgraph.wiring import Wiring, WiringError
 
 
-def to_data(wiring: Wiring, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> Data:
+def to_data(
+    wiring: Wiring, tensors: Mapping[str, Tensor], positions: int = 0, dtype: torch.dtype | None = None
+) -> Data:
     """Every edge of a drawing, one by one.
 
     Args:
         wiring: How the network is drawn.
         tensors: Its parameters by name.
+        positions: How many Laplacian positions to give each node.
         dtype: Of the values; default that of the first parameter drawn.
 
     Returns:
         ``edge_index`` int64 ``[2, E]``, ``edge_attr`` ``[E, slots]``, ``edge_type`` and ``edge_layer`` int64 ``[E]``,
         ``node_type`` and ``node_layer`` int64 ``[N]``, and ``node_order`` int64 ``[N]``: the place of an ordered node
-        (inputs, outputs) in its range, -1 for the others. Edges and nodes are in the wiring's order.
+        (inputs, outputs) in its range, -1 for the others. With ``positions``, ``lpe`` float32 ``[N, positions]``. Edges
+        and nodes are in the wiring's order.
     """
     ranges = wiring.nodes.values()
-    return Data(
+    data = Data(
         num_nodes=wiring.num_nodes,
         edge_index=wiring.edge_index(),
         edge_attr=wiring.edge_values(tensors, dtype),
@@ -37,6 +42,9 @@ def to_data(wiring: Wiring, tensors: Mapping[str, Tensor], dtype: torch.dtype | 
             [torch.arange(own.size) if own.ordered else torch.full((own.size,), -1) for own in ranges]
         ),
     )
+    if positions:
+        data.lpe = laplacian_positions(wiring, positions)
+    return data
 
 
 def from_data(wiring: Wiring, data: Data, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

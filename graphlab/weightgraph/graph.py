@@ -9,13 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
 from graphlab import checkpoint
 from graphlab.capture import capture
 from graphlab.checkpoint import CheckpointError, check_module
+from graphlab.weightgraph.data import from_data, to_data
+from graphlab.weightgraph.layouts import wire
 from graphlab.weightgraph.reading import trace
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import Permutations, check_permutations, permute_tensor
+from graphlab.weightgraph.wiring import Wiring
 
 STRUCTURE_KEY = "graphlab.structure"
 """Metadata key under which a saved weight-graph keeps its structure (JSON)."""
@@ -36,7 +40,7 @@ class WeightGraph:
         CheckpointError: if names are missing or shapes do not fit, all listed.
     """
 
-    def __init__(self, structure: Structure, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, structure: Structure, tensors: Mapping[str, Tensor], module: nn.Module | None = None) -> None:
         wrong = []
         for name, axes in structure.axes.items():
             expected = tuple(axis.size for axis in axes)
@@ -47,6 +51,7 @@ class WeightGraph:
             source = getattr(tensors, "path", "tensors")
             raise CheckpointError(source, "does not fit the structure:\n  " + "\n  ".join(wrong))
         self.structure = structure
+        self.module = module
         self.tensors: Mapping[str, Tensor] = {name: tensors[name] for name in tensors if name not in structure.tied}
 
     @classmethod
@@ -59,7 +64,7 @@ class WeightGraph:
     ) -> WeightGraph:
         """Capture a module on example inputs and trace it; ``outputs`` names the outputs that count."""
         structure = trace(capture(module, args, kwargs), outputs)
-        return cls(structure, {name: tensor.detach() for name, tensor in module.state_dict().items()})
+        return cls(structure, {name: tensor.detach() for name, tensor in module.state_dict().items()}, module)
 
     @classmethod
     def from_checkpoint(
@@ -78,7 +83,7 @@ class WeightGraph:
         match = check_module(opened, module)
         structure = trace(capture(module, args, kwargs), outputs)
         names = match.names | match.unsaved
-        return cls(structure, {ours: opened[theirs] for ours, theirs in names.items()})
+        return cls(structure, {ours: opened[theirs] for ours, theirs in names.items()}, module)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every parameter and persistent buffer under every name it has, the very tensors that came in."""
@@ -109,7 +114,37 @@ class WeightGraph:
         return WeightGraph(
             self.structure,
             {name: permute_tensor(t, axes.get(name, ()), permutations) for name, t in self.tensors.items()},
+            self.module,
         )
+
+    def wiring(self, layout: str = "exact", **options: Any) -> Wiring:
+        """How a layout draws the network; :func:`~graphlab.weightgraph.layouts.layouts` lists them and their options.
+
+        Raises:
+            WiringError: for an unknown layout or option, and if the layout cannot hold the network, saying why.
+        """
+        return wire(layout, self, **options)
+
+    def to_data(
+        self, layout: str = "exact", positions: int = 0, dtype: torch.dtype | None = None, **options: Any
+    ) -> Data:
+        """The network as an explicit graph: every edge of its drawing.
+
+        Args:
+            layout, options: As :meth:`wiring`.
+            positions: How many Laplacian positions ``lpe`` to give each node.
+            dtype: Of the edges' values; default that of the first parameter drawn.
+        """
+        return to_data(self.wiring(layout, **options), self.tensors, positions, dtype)
+
+    def with_data(self, data: Data, layout: str = "exact", **options: Any) -> WeightGraph:
+        """The network with the weights of an explicit graph, edited or predicted: the inverse of :meth:`to_data`.
+
+        Raises:
+            WiringError: if the graph is not one of this network in this layout.
+        """
+        own = self.wiring(layout, **options)
+        return WeightGraph(self.structure, from_data(own, data, self.tensors), self.module)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one safetensors file that holds the tensors and, in its metadata, the structure."""

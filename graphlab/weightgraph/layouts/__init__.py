@@ -1,1 +1,5 @@
-"""Ways to draw a network as a graph: each a function that returns a :class:`~graphlab.weightgraph.wiring.Wiring`."""
+"""Layouts: functions that draw a network as a graph. ``layouts()`` lists them, ``layout`` adds one."""
+
+from graphlab.weightgraph.layouts.registry import layout, layouts, wire
+
+__all__ = ["layout", "layouts", "wire"]

@@ -3,8 +3,9 @@
 * A node is a neuron: one for each index of a group, or of the product of groups that an axis names together
   (``heads . inside``), with the groups that its neurons are inside of. Axes of the same groups share their nodes.
 * An entry of a parameter is a value of an edge. A parameter with two axes of neurons gives a dense block, from the axis
-  that its use reads to the other; positions (kernel taps, pixels) are slots of an edge. A parameter with one such axis
-  has a unit of its own at the other end (biases and norms lead from it), one with none is a loop at its unit.
+  that its use reads to the other; the positions that it reads with them (kernel taps) are slots of an edge. A parameter
+  with one axis of neurons and with positions that are not read (position embeddings) leads from nodes for these. Any
+  other has a unit of its own at the other end (biases and norms lead from it), or is a loop at its unit.
 * A parameter with several uses that read different axes (an embedding that is also the last layer) is drawn once for
   each.
 * A sum of groups gives a block a term: what reads ``skip + up`` has edges from both.
@@ -42,13 +43,15 @@ class _Term:
 
 
 def exact(structure: Structure, tensors: Mapping[str, Tensor]) -> Wiring:
-    """The wiring of any traced network; edge types number the parameters in their order.
+    """The wiring of any traced network, or of the part of it that ``tensors`` holds; integers are not drawn.
+
+    Edge types number the parameters in their order.
 
     Raises:
         WiringError: for sums inside sums inside products, which no known network has.
     """
     drawing = Drawing()
-    drawn = [name for name in structure.axes if tensors[name].is_floating_point()]
+    drawn = [name for name in structure.axes if name in tensors and tensors[name].is_floating_point()]
     for number, name in enumerate(drawn):
         axes = structure.axes[name]
         for use in structure.reads[name] or ((),):
@@ -98,19 +101,25 @@ def _draw(
                 inner.append((len(places), start, length))
             places.append((dim, group))
     source, target = _ends(places, use)
-    positions = [place for place, (_, group) in enumerate(places) if not group.name]
-    order = (*source, *target, *positions)
+    slots = [place for place, (_, group) in enumerate(places) if not group.name]
+    own = [place for place in slots if places[place][0] not in use and places[place][1].size > 1]
+    if target and not source and own:
+        source, slots = own, [place for place in slots if place not in own]
+        first = _positions(drawing, name, narrow, prod(places[place][1].size for place in own))
+    else:
+        first = _range(drawing, structure, name, [places[place][1] for place in source])
+    order = (*source, *target, *slots)
     shape = tuple(places[place][1].size for place in (*source, *target))
     drawing.edges(
         Block(
-            source=_range(drawing, structure, [places[p][1] for p in source]) if source else _unit(drawing, name),
-            target=_range(drawing, structure, [places[p][1] for p in target]) if target else _unit(drawing, name),
+            source=first,
+            target=_range(drawing, structure, name, [places[place][1] for place in target]),
             shape=shape,
             source_axes=tuple(range(len(source))),
             target_axes=tuple(range(len(source), len(shape))),
             values=View(name, order, narrow, unflatten, tuple(inner)),
             type=number,
-            slots=prod(places[place][1].size for place in positions),
+            slots=prod(places[place][1].size for place in slots),
         )
     )
 
@@ -140,17 +149,21 @@ def _ends(places: Sequence[tuple[int, Group]], use: Sequence[int]) -> tuple[list
     return source, target
 
 
-def _range(drawing: Drawing, structure: Structure, groups: Sequence[Group]) -> str:
-    """The nodes of a product of groups, which are added where they are met first."""
-    name = " . ".join(group.name for group in groups)
-    if name not in drawing:
-        kind = FREE if any(structure.groups[group.name].free for group in groups) else FIXED
-        drawing.nodes(name, prod(group.size for group in groups), kind, ordered=kind == FIXED)
-    return name
+def _range(drawing: Drawing, structure: Structure, parameter: str, groups: Sequence[Group]) -> str:
+    """The nodes of a product of groups, which are added where they are met first; of none, the parameter's unit."""
+    if not groups:
+        return _added(drawing, f"unit of {parameter}", 1, UNIT)
+    kind = FREE if any(structure.groups[group.name].free for group in groups) else FIXED
+    return _added(drawing, " . ".join(group.name for group in groups), prod(group.size for group in groups), kind)
 
 
-def _unit(drawing: Drawing, parameter: str) -> str:
-    name = f"unit of {parameter}"
+def _positions(drawing: Drawing, parameter: str, narrow: Sequence[tuple[int, int, int]], size: int) -> str:
+    """Nodes for the positions of a parameter, or of a part of it."""
+    part = "".join(f"[{start}:{start + length}]" for _, start, length in narrow)
+    return _added(drawing, f"positions of {parameter}{part}", size, FIXED)
+
+
+def _added(drawing: Drawing, name: str, size: int, kind: int) -> str:
     if name not in drawing:
-        drawing.nodes(name, 1, UNIT)
+        drawing.nodes(name, size, kind, ordered=kind == FIXED)
     return name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from graphlab.weightgraph.layouts.nino.parameters import Entry, Parameters
+from graphlab.weightgraph.layouts.nino.slots import checked_slots
 from graphlab.weightgraph.layouts.nino.types import EdgeType, NodeType
 from graphlab.weightgraph.wiring import Block, Drawing, View, Wiring, WiringError
 
@@ -115,14 +116,7 @@ class Sketch:
         left = [entry.name for entry in self.parameters.entries() if entry.name not in drawn and entry.shape]
         if left:
             raise WiringError(f"no place in this drawing (tied parameters are listed once) for: {', '.join(left)}")
-        for block in blocks:
-            if max_slots is not None and block.slots > max_slots:
-                assert isinstance(block.values, View)
-                raise WiringError(
-                    f"{block.values.parameter}: its kernel has {block.slots} positions, and an edge holds {max_slots}: "
-                    "the meta-network was made for smaller kernels"
-                )
-        slots = max_slots or max((block.slots for block in blocks), default=1)
+        slots = checked_slots(blocks, max_slots)
         for block in blocks:
             self._drawing.edges(block)
         for span in self._spans:

@@ -1,0 +1,76 @@
+"""graphlab's own layouts under their names: what each reads of a weight-graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import nn
+
+from graphlab.weightgraph.layouts.exact import exact
+from graphlab.weightgraph.layouts.nino import FAMILIES, head_counts, nino
+from graphlab.weightgraph.layouts.nino.exact import nino_exact
+from graphlab.weightgraph.layouts.parameter_graph import Layer, parameter_graph
+from graphlab.weightgraph.layouts.registry import layout
+from graphlab.weightgraph.wiring import Wiring, WiringError
+
+if TYPE_CHECKING:
+    from graphlab.weightgraph.graph import WeightGraph
+
+_STATISTICS = ("running_mean", "running_var")
+
+
+@layout("exact")
+def exact_layout(graph: WeightGraph) -> Wiring:
+    """Every entry of every tensor, between the neurons that index it."""
+    return exact(graph.structure, graph.tensors)
+
+
+@layout("nino")
+def nino_layout(
+    graph: WeightGraph,
+    wiring: Literal["exact", "published"] = "exact",
+    family: str | None = None,
+    num_heads: int | None = None,
+    max_slots: int | None = None,
+) -> Wiring:
+    """NiNo's neural graph: with the neurons of the structure, or as published for a family.
+
+    The family and the number of heads default to what the configuration of a Hugging Face module says; any other
+    network is published as a ``chain``.
+    """
+    tensors = {
+        name: tensor
+        for name, tensor in graph.tensors.items()
+        if tensor.is_floating_point() and not name.endswith(_STATISTICS)
+    }
+    if wiring == "exact":
+        return nino_exact(graph.structure, tensors, max_slots)
+    settings: Any = getattr(graph.module, "config", None)
+    config: dict[str, Any] = settings.to_dict() if hasattr(settings, "to_dict") else {}
+    family = family or config.get("model_type", "chain")
+    counts = head_counts(config) | ({} if num_heads is None else {"num_heads": num_heads})
+    if family != "chain" and family not in FAMILIES:
+        raise WiringError(
+            f"NiNo has no published drawing of {family}; there are chain, {', '.join(FAMILIES)}, and wiring='exact'"
+        )
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return nino(shapes, family, counts.get("num_heads"), counts.get("num_kv_heads"), max_slots)
+
+
+@layout("parameter_graph")
+def parameter_graph_layout(
+    graph: WeightGraph, layers: nn.Module | Iterable[nn.Module | Layer] | None = None, selfloop: bool = False
+) -> Wiring:
+    """The parameter graph of graph metanetworks, of the modules that the network is a sequence of, or of ``layers``."""
+    return parameter_graph(_sequence(graph, "parameter_graph", layers), selfloop)
+
+
+def _sequence(
+    graph: WeightGraph, name: str, layers: nn.Module | Iterable[nn.Module | Layer] | None
+) -> nn.Module | Iterable[nn.Module | Layer]:
+    if layers is not None:
+        return layers
+    if graph.module is None:
+        raise WiringError(f"{name} reads modules, and this weight-graph was made of tensors alone: give layers=...")
+    return graph.module
