@@ -16,7 +16,7 @@ import graphlab
 
 ROOT = Path(__file__).parent.parent
 OPTIONAL = ("torch_scatter", "torch_sparse", "triton", "transformers", "ogb")
-SUBPACKAGES = ("capture", "checkpoint", "cli", "conformance", "interop", "weightgraph")
+SUBPACKAGES = ("capture", "checkpoint", "cli", "conformance", "interop", "nn", "ops", "weightgraph")
 
 
 def _python(program: str, path: Path | None = None) -> str:

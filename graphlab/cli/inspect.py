@@ -12,7 +12,7 @@ from rich.text import Text
 
 from graphlab.cli.console import cells, print_json, progress, stdout, table, waiting
 from graphlab.cli.errors import CommandError
-from graphlab.cli.network import structure_of
+from graphlab.cli.network import GUESSED, structure_of
 from graphlab.names import merged
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A weight file, or a folder with one.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Say what a checkpoint is: its format, its tensors, whether any value is NaN or infinite, and, for Hugging Face
-    folders and saved weight-graphs, its groups of neurons. Nothing from the file is run.
+    """Say what a checkpoint is: its format, its tensors, whether any value is NaN or infinite, and its
+    groups of neurons, guessed from names and shapes where a file holds tensors alone. Nothing from the file is run.
 
     Example: [cyan]graphlab inspect all-MiniLM-L6-v2/[/]
     """
@@ -81,6 +81,8 @@ def _facts(opened: Checkpoint) -> dict[str, Any]:
 def _document(
     opened: Checkpoint, nonfinite: dict[str, int], structure: Structure | None, without: str
 ) -> dict[str, Any]:
+    from graphlab.weightgraph.guess import is_guess
+
     return {
         **_facts(opened),
         "nonfinite": nonfinite,
@@ -89,6 +91,7 @@ def _document(
             for name, spec in opened.specs.items()
         },
         "structure": structure and structure.to_json(),
+        "guessed": structure is not None and is_guess(structure),
         "no_structure": without or None,
     }
 
@@ -130,6 +133,7 @@ def _print_tensors(console: Console, opened: Checkpoint) -> None:
 
 
 def _print_groups(console: Console, structure: Structure) -> None:
+    from graphlab.weightgraph.guess import is_guess
     from graphlab.weightgraph.summary import group_lines
 
     shown = table(
@@ -148,3 +152,5 @@ def _print_groups(console: Console, structure: Structure) -> None:
     console.print(shown)
     for operator in structure.without_rule:
         console.print(f"No rule for {operator}: what it touches is taken as fixed.", style="yellow")
+    if is_guess(structure):
+        console.print(GUESSED, style="yellow", markup=False)

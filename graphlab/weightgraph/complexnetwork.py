@@ -68,7 +68,7 @@ def to_networkx(wiring: Wiring, tensors: Mapping[str, Tensor] | None = None) -> 
             graph.add_node(own.name, size=own.size, type=own.type, layer=own.layer)
         for block in wiring.blocks:
             parameter = block.values.parameter if isinstance(block.values, View) else None
-            entries = block.num_edges * block.slots
+            entries = block.num_edges * block.entries
             graph.add_edge(block.source, block.target, parameter=parameter, entries=entries, type=block.type)
         return graph
     if wiring.num_edges > SMALL:
@@ -90,7 +90,7 @@ def _weights(block: Block, tensors: Mapping[str, Tensor]) -> Tensor:
     if not isinstance(block.values, View):
         return torch.full(block.shape, block.values, dtype=torch.float64)
     view = block.values.of(tensors[block.values.parameter]).double()
-    return view.reshape(*block.shape, block.slots).sum(-1)
+    return view.reshape(*block.shape, block.entries).sum(-1)
 
 
 def _ends(wiring: Wiring, block: Block) -> tuple[slice, slice]:

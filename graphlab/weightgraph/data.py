@@ -26,8 +26,8 @@ def to_data(
     Returns:
         ``edge_index`` int64 ``[2, E]``, ``edge_attr`` ``[E, slots]``, ``edge_type`` and ``edge_layer`` int64 ``[E]``,
         ``node_type`` and ``node_layer`` int64 ``[N]``, and ``node_order`` int64 ``[N]``: the place of an ordered node
-        (inputs, outputs) in its range, -1 for the others. With ``positions``, ``lpe`` float32 ``[N, positions]``. Edges
-        and nodes are in the wiring's order.
+        (inputs, outputs) in its range, -1 for the others. With ``positions``, ``lpe`` float32 ``[N, positions]``; if
+        nodes carry values, ``x`` ``[N, 1]``. Edges and nodes are in the wiring's order.
     """
     ranges = wiring.nodes.values()
     data = Data(
@@ -42,17 +42,19 @@ def to_data(
             [torch.arange(own.size) if own.ordered else torch.full((own.size,), -1) for own in ranges]
         ),
     )
+    if wiring.has_node_values:
+        data.x = wiring.node_values(tensors, dtype)
     if positions:
         data.lpe = laplacian_positions(wiring, positions)
     return data
 
 
 def from_data(wiring: Wiring, data: Data, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters that a graph's edges carry: the inverse of :func:`to_data`.
+    """The parameters that a graph's edges and nodes carry: the inverse of :func:`to_data`.
 
     Args:
         wiring: The one that the graph was made by.
-        data: With ``edge_index`` and ``edge_attr`` in that order.
+        data: With ``edge_index`` and ``edge_attr`` in that order, and ``x`` if nodes carry values.
         tensors: Parameters of the shapes and dtypes wanted; those that are not drawn come back as they are.
 
     Raises:
@@ -65,4 +67,4 @@ def from_data(wiring: Wiring, data: Data, tensors: Mapping[str, Tensor]) -> dict
             f"expected the {wiring.num_edges:,} edges of this wiring on {wiring.num_nodes:,} nodes in its order, got a "
             f"graph of {data.edge_index.shape[1]:,} edges on {data.num_nodes:,} nodes: it is of another network"
         )
-    return wiring.read_back(data.edge_attr, tensors)
+    return wiring.read_back(data.edge_attr, tensors, data.x)

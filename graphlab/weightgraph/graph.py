@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from graphlab import checkpoint
 from graphlab.capture import capture
 from graphlab.checkpoint import CheckpointError, check_module
-from graphlab.weightgraph.data import from_data, to_data
 from graphlab.weightgraph.layouts import wire
 from graphlab.weightgraph.reading import trace
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import Permutations, check_permutations, permute_tensor
 from graphlab.weightgraph.wiring import Wiring
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 STRUCTURE_KEY = "graphlab.structure"
 """Metadata key under which a saved weight-graph keeps its structure (JSON)."""
@@ -135,6 +136,8 @@ class WeightGraph:
             positions: How many Laplacian positions ``lpe`` to give each node.
             dtype: Of the edges' values; default that of the first parameter drawn.
         """
+        from graphlab.weightgraph.data import to_data
+
         return to_data(self.wiring(layout, **options), self.tensors, positions, dtype)
 
     def with_data(self, data: Data, layout: str = "exact", **options: Any) -> WeightGraph:
@@ -143,6 +146,8 @@ class WeightGraph:
         Raises:
             WiringError: if the graph is not one of this network in this layout.
         """
+        from graphlab.weightgraph.data import from_data
+
         own = self.wiring(layout, **options)
         return WeightGraph(self.structure, from_data(own, data, self.tensors), self.module)
 

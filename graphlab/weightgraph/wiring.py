@@ -6,9 +6,9 @@ parameter they carry. Explicit graphs, their inverse, and message passing over b
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from operator import mul
 
@@ -16,98 +16,9 @@ import torch
 from torch import Tensor
 
 from graphlab.weightgraph.allocation import zeros
+from graphlab.weightgraph.pieces import Block, Nodes, View, WiringError
 
-
-@dataclass(frozen=True)
-class Nodes:
-    """A range of nodes that follow one another.
-
-    Attributes:
-        name: Unique in its wiring.
-        size: How many.
-        start: Number of the first.
-        type: The layout's number for their kind.
-        layer: The layout's number for their depth.
-        ordered: Whether the nodes are told apart by their place in the range (inputs, outputs).
-    """
-
-    name: str
-    size: int
-    start: int
-    type: int = 0
-    layer: int = 0
-    ordered: bool = False
-
-
-@dataclass(frozen=True)
-class View:
-    """Entries of a parameter in the order of a block's edges.
-
-    The tensor is narrowed to ``length`` indices from ``start`` for each ``(axis, start, length)`` of ``narrow`` (a term
-    of a sum), axes are divided into ``sizes`` for each ``(axis, sizes)`` of ``unflatten`` (the factors of a product),
-    the axes that are there then are narrowed as ``inner`` says (a sum inside a product), and permuted to ``order``: the
-    axes that number the edges, then those that number the slots. Row by row the result is what the edges carry.
-
-    ``reinterpreted``: the axes need not be those of the block, merged or divided; entries are laid along the edges in
-    their order all the same. Only published drawings that misread a tensor need it.
-    """
-
-    parameter: str
-    order: tuple[int, ...]
-    narrow: tuple[tuple[int, int, int], ...] = ()
-    unflatten: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    inner: tuple[tuple[int, int, int], ...] = ()
-    reinterpreted: bool = False
-
-    def of(self, tensor: Tensor) -> Tensor:
-        """The view of a parameter's tensor; writing into it writes into the tensor."""
-        for axis, start, length in self.narrow:
-            tensor = tensor.narrow(axis, start, length)
-        for axis, sizes in sorted(self.unflatten, reverse=True):
-            tensor = tensor.view(*tensor.shape[:axis], *sizes, *tensor.shape[axis + 1 :])
-        for axis, start, length in self.inner:
-            tensor = tensor.narrow(axis, start, length)
-        return tensor.permute(self.order)
-
-
-@dataclass(frozen=True)
-class Block:
-    """Edges from a range of nodes to another, in row-major order of ``shape``.
-
-    ``source_axes`` are the axes of ``shape`` that number the source nodes (row-major, relative to ``source``), and
-    ``target_axes`` the same for the targets. An axis that is in neither makes parallel edges (kernel taps). So
-
-    * dense: ``shape (m, n)``, axes ``(0,)`` and ``(1,)``;
-    * diagonal: ``shape (n,)``, ``(0,)`` and ``(0,)``;
-    * one unit to all: ``shape (n,)``, ``()`` and ``(0,)``.
-
-    Attributes:
-        source, target: Names of the ranges.
-        source_offset, target_offset: Where in them the block begins.
-        slots: Values an edge carries.
-        values: The entries of a parameter, or the constant that every edge carries in its first slot.
-        type, layer: The layout's numbers for what the edges are and how deep they lie.
-    """
-
-    source: str
-    target: str
-    shape: tuple[int, ...]
-    source_axes: tuple[int, ...]
-    target_axes: tuple[int, ...]
-    values: View | float
-    type: int = 0
-    layer: int = 0
-    slots: int = 1
-    source_offset: int = 0
-    target_offset: int = 0
-
-    @property
-    def num_edges(self) -> int:
-        return prod(self.shape)
-
-
-class WiringError(ValueError):
-    """A layout that cannot hold a network, or a graph that is not of the wiring it is read back through."""
+__all__ = ["Block", "Drawing", "Nodes", "View", "Wiring", "WiringError"]
 
 
 class Wiring:
@@ -152,53 +63,114 @@ class Wiring:
             start += block.num_edges
         return index
 
+    @property
+    def has_node_values(self) -> bool:
+        """Whether nodes carry anything."""
+        return any(own.values is not None for own in self.nodes.values())
+
     def edge_values(self, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> Tensor:
-        """``[num_edges, slots]`` in main memory: what every edge carries; slots that a block does not have are zero.
+        """``[*batch, num_edges, slots]``: what every edge carries; slots that a block does not fill are zero.
 
         Args:
-            tensors: The parameters by name.
-            dtype: Of the result; default that of the first parameter.
-        """
-        like = next((tensors[b.values.parameter] for b in self.blocks if isinstance(b.values, View)), torch.empty(0))
-        values = zeros((self.num_edges, self.slots), dtype or like.dtype)
-        start = 0
-        for block in self.blocks:
-            part = values[start : start + block.num_edges]
-            if isinstance(block.values, View):
-                view = block.values.of(tensors[block.values.parameter])
-                _check_entries(block, view)
-                part[:, : block.slots].view(view.shape).copy_(view)
-            else:
-                part[:, 0] = block.values
-            start += block.num_edges
-        return values
-
-    def read_back(self, values: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The inverse of :meth:`edge_values`: parameters from what the edges carry.
-
-        Args:
-            values: ``[num_edges, slots]``.
-            tensors: Parameters of the shapes and dtypes wanted; those that no block views come back as they are. A
-                parameter that several blocks view is what the last of them says.
+            tensors: The parameters by name; of several networks if they have leading ``batch`` axes.
+            dtype: Of the result, by default one that holds every parameter drawn; its device is that of the first.
 
         Raises:
-            WiringError: if ``values`` has another shape than this wiring's edges.
+            WiringError: naming the parameter, if one has another shape than the edges that carry it, or another batch.
         """
-        if tuple(values.shape) != (self.num_edges, self.slots):
+        values = self._blank(tensors, dtype, self.num_edges, self.slots)
+        for block, part in self.edge_parts(values):
+            if not isinstance(block.values, View):
+                part[..., block.places[0] if block.places else 0] = block.values
+                continue
+            view = _checked(block.values, tensors, (*block.shape, block.entries), values.shape[:-2])
+            if block.places is None:
+                part[..., : block.slots].view(view.shape).copy_(view)
+            else:
+                part[..., block.places] = view.reshape(*part.shape[:-1], block.entries).to(part.dtype)
+        return values
+
+    def node_values(self, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> Tensor:
+        """``[*batch, num_nodes, 1]``: what every node carries, zero where that is nothing. See :meth:`edge_values`."""
+        values = self._blank(tensors, dtype, self.num_nodes, 1)
+        for own, part in self.node_parts(values):
+            if isinstance(own.values, View):
+                view = _checked(own.values, tensors, (own.size,), values.shape[:-2])
+                part.view(view.shape).copy_(view)
+            elif own.values is not None:
+                part.fill_(own.values)
+        return values
+
+    def read_back(
+        self, values: Tensor, tensors: Mapping[str, Tensor], node_values: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The inverse of :meth:`edge_values` and :meth:`node_values`: parameters from what edges and nodes carry.
+
+        Args:
+            values: ``[*batch, num_edges, slots]``.
+            tensors: Parameters of the shapes and dtypes wanted; those that are not drawn come back as they are. A
+                parameter that is drawn several times is what the last drawing says.
+            node_values: ``[*batch, num_nodes, 1]``; needed where nodes carry parameters.
+
+        Returns:
+            All of ``tensors`` by name; gradients flow back to the values.
+
+        Raises:
+            WiringError: if the values have other shapes than this wiring's edges and nodes.
+        """
+        if tuple(values.shape[-2:]) != (self.num_edges, self.slots):
             raise WiringError(
                 f"expected the values of {self.num_edges} edges with {self.slots} slots, got {tuple(values.shape)}: "
                 "they are those of another network or layout"
             )
-        viewed = {block.values.parameter for block in self.blocks if isinstance(block.values, View)}
+        carried = any(isinstance(own.values, View) for own in self.nodes.values())
+        found = None if node_values is None else tuple(node_values.shape)
+        if (found or carried) and (found or ())[-2:] != (self.num_nodes, 1):
+            raise WiringError(f"expected the values of {self.num_nodes} nodes, [..., {self.num_nodes}, 1], got {found}")
+        viewed = {view.parameter for view in self._views()}
         read = {name: tensor.detach().clone() if name in viewed else tensor for name, tensor in tensors.items()}
+        batch = values.shape[:-2]
+        if node_values is not None:
+            for own, part in self.node_parts(node_values):
+                if isinstance(own.values, View):
+                    _checked(own.values, read, (own.size,), batch)
+                    own.values.write(part, read[own.values.parameter])
+        for block, part in self.edge_parts(values):
+            if isinstance(block.values, View):
+                _checked(block.values, read, (*block.shape, block.entries), batch)
+                entries = part[..., : block.slots] if block.places is None else part[..., block.places]
+                block.values.write(entries, read[block.values.parameter])
+        return read
+
+    def edge_parts(self, values: Tensor) -> Iterator[tuple[Block, Tensor]]:
+        """Each block with the part of ``[..., num_edges, channels]`` that is of its edges, a view."""
         start = 0
         for block in self.blocks:
-            if isinstance(block.values, View):
-                view = block.values.of(read[block.values.parameter])
-                _check_entries(block, view)
-                view.copy_(values[start : start + block.num_edges, : block.slots].reshape(view.shape))
+            yield block, values.narrow(-2, start, block.num_edges)
             start += block.num_edges
-        return read
+
+    def node_parts(self, values: Tensor) -> Iterator[tuple[Nodes, Tensor]]:
+        """Each range with the part of ``[..., num_nodes, channels]`` that is of its nodes, a view."""
+        for own in self.nodes.values():
+            yield own, values.narrow(-2, own.start, own.size)
+
+    def _views(self) -> Iterator[View]:
+        """All that edges, then nodes, carry of parameters."""
+        for values in (*(block.values for block in self.blocks), *(own.values for own in self.nodes.values())):
+            if isinstance(values, View):
+                yield values
+
+    def _blank(self, tensors: Mapping[str, Tensor], dtype: torch.dtype | None, *shape: int) -> Tensor:
+        """Zeros for each network of a batch, of a dtype that holds every parameter, on the device of the first."""
+        views = list(self._views())
+        if not views:
+            return torch.zeros(shape, dtype=dtype)
+        like = tensors[views[0].parameter]
+        size = (*views[0].batch(like), *shape)
+        dtype = dtype or functools.reduce(torch.promote_types, {tensors[view.parameter].dtype for view in views})
+        if like.device.type == "cpu":
+            return zeros(size, dtype)
+        return torch.zeros(size, dtype=dtype, device=like.device)
 
     def edge_column(self, column: Sequence[int]) -> Tensor:
         """int64 ``[num_edges]``: a number of each block for each of its edges."""
@@ -233,11 +205,19 @@ class Drawing:
         self._size = 0
         self._blocks: list[Block] = []
 
-    def nodes(self, name: str, size: int, type: int = 0, layer: int = 0, ordered: bool = False) -> Nodes:
+    def nodes(
+        self,
+        name: str,
+        size: int,
+        type: int = 0,
+        layer: int = 0,
+        ordered: bool = False,
+        values: View | float | None = None,
+    ) -> Nodes:
         """Add a range after those there are."""
         if name in self._nodes:
             raise WiringError(f"two ranges of nodes are called {name}")
-        self._nodes[name] = Nodes(name, size, self._size, type, layer, ordered)
+        self._nodes[name] = Nodes(name, size, self._size, type, layer, ordered, values)
         self._size += size
         return self._nodes[name]
 
@@ -272,13 +252,21 @@ def _runs(values: Sequence[int], lengths: Sequence[int]) -> Tensor:
     return result
 
 
-def _check_entries(block: Block, view: Tensor) -> None:
-    """The tensor has as many entries as the block carries, and axes that are those of the block, merged or divided."""
-    assert isinstance(block.values, View)
-    expected, found = (set(itertools.accumulate(s, mul)) | {1} for s in ((*block.shape, block.slots), view.shape))
-    agree = block.values.reinterpreted or expected <= found or found <= expected
-    if view.numel() != block.num_edges * block.slots or not agree:
+def _checked(values: View, tensors: Mapping[str, Tensor], shape: tuple[int, ...], batch: Sequence[int]) -> Tensor:
+    """A view that has as many entries as its block or range carries, and its axes, merged or divided."""
+    tensor = tensors[values.parameter]
+    view, lead = values.of(tensor), values.batch(tensor)
+    if lead != tuple(batch):
         raise WiringError(
-            f"{block.values.parameter}: edges of shape {list(block.shape)} with {block.slots} slots cannot carry the "
-            f"{view.numel()} entries of a tensor viewed as {list(view.shape)}"
+            f"{values.parameter}: expected a batch of {list(batch)} networks, got {list(lead)}: its shape is "
+            f"{list(tensor.shape)}"
         )
+    found_shape = view.shape[len(lead) :]
+    expected, found = (set(itertools.accumulate(sizes, mul)) | {1} for sizes in (shape, found_shape))
+    agree = values.reinterpreted or expected <= found or found <= expected
+    if prod(found_shape) != prod(shape) or not agree:
+        raise WiringError(
+            f"{values.parameter}: what is drawn with the shape {list(shape)} cannot carry the {prod(found_shape)} "
+            f"entries of a tensor viewed as {list(found_shape)}"
+        )
+    return view

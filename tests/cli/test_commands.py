@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -124,12 +125,21 @@ def test_an_unexpected_error_is_short_and_its_traceback_can_be_had(mlp, monkeypa
 
 def test_inspect_a_file_of_tensors(mlp):
     output = run("inspect", mlp).stdout
-    for said in ("torch", "float32 (4)", "all finite", "2.weight", "[3, 6]", "No structure: ", "--module"):
+    for said in (
+        "torch",
+        "float32 (4)",
+        "all finite",
+        "2.weight",
+        "[3, 6]",
+        "guessed from names and shapes",
+        "--module",
+    ):
         assert said in output
     document = json.loads(run("inspect", mlp, "--json").stdout)
     assert document["parameters"] == 4 * 6 + 6 + 6 * 3 + 3
     assert document["specs"]["0.weight"] == {"shape": [6, 4], "dtype": "float32"}
-    assert document["structure"] is None
+    assert document["guessed"]
+    assert document["structure"]["axes"]["2.weight"] == ["2", "0"]
 
 
 def test_inspect_a_hugging_face_folder(bert):
@@ -138,6 +148,8 @@ def test_inspect_a_hugging_face_folder(bert):
     assert "may be permuted" in output
     document = json.loads(run("inspect", bert, "--json").stdout)
     assert len(document["structure"]["groups"]) > 5
+    assert not document["guessed"]
+    assert "guessed" not in output
     assert document["no_structure"] is None
 
 
@@ -196,13 +208,58 @@ def test_convert_with_the_code_of_the_network(mlp, tmp_path, function):
     assert equal_bytes(WeightGraph.load(target).state_dict(), dict(checkpoint.open(mlp)))
 
 
-def test_convert_without_code_says_what_to_do(mlp, bert, tmp_path):
+def test_convert_without_code_guesses_and_says_so(mlp, tmp_path):
     target = tmp_path / "graph.safetensors"
-    message = fail("convert", mlp, "-o", target)
-    assert "--module package.module:function" in message
-    assert "layouts" in message
+    output = run("convert", mlp, "-o", target).stdout
+    for said in ("3 groups", "0 may be permuted", "guessed from names and shapes", "--module", "bit for bit"):
+        assert said in output
+    report = json.loads(run("convert", mlp, "-o", target, "--json").stdout)
+    assert (report["guessed"], report["groups"], report["free_groups"], report["equal_bytes"]) == (True, 3, 0, True)
+    assert equal_bytes(WeightGraph.load(target).state_dict(), dict(checkpoint.open(mlp)))
+    assert "guessed from names and shapes" in run("inspect", target).stdout
+    assert json.loads(run("inspect", target, "--json").stdout)["guessed"]
+
+
+def test_a_guess_from_a_file_of_everything_odd(tmp_path):
+    tensors = {
+        "[bold]x[/].weight": torch.randn(3, 0),
+        "$e^{.weight": torch.randn(4, 2),
+        "\x1b[31m red": torch.ones(5),
+        "scalar": torch.tensor(2.0),
+        "ids": torch.arange(6),
+        "half.weight": torch.randn(2, 4).half(),
+        "complex": torch.randn(2, 2, dtype=torch.complex64),
+    }
+    torch.save(tensors, tmp_path / "odd.pt")
+    assert "\x1b" not in run("inspect", tmp_path / "odd.pt").stdout
+    run("convert", tmp_path / "odd.pt", "-o", tmp_path / "graph.safetensors")
+    assert equal_bytes(WeightGraph.load(tmp_path / "graph.safetensors").state_dict(), tensors)
+
+
+def test_a_guess_of_tied_weights(tmp_path):
+    weight = torch.randn(7, 4)
+    torch.save({"embed.weight": weight, "head.weight": weight}, tmp_path / "tied.pt")
+    run("convert", tmp_path / "tied.pt", "-o", tmp_path / "graph.safetensors")
+    graph = WeightGraph.load(tmp_path / "graph.safetensors")
+    assert graph.structure.tied == {"head.weight": "embed.weight"}
+    assert equal_bytes(graph.state_dict(), {"embed.weight": weight, "head.weight": weight})
+
+
+def test_what_is_not_guessed(bert, mlp, tmp_path):
+    target = tmp_path / "graph.safetensors"
     assert f"give the folder, {bert}" in fail("convert", bert / "model.safetensors", "-o", target)
-    assert not target.exists()
+    assert f"give the folder, {bert}" in run("inspect", bert / "model.safetensors").stdout.replace("\n", "")
+    report = json.loads(run("convert", mlp, "-o", target, "--module", f"{FACTORY}:mlp", "--json").stdout)
+    assert not report["guessed"]
+    checkpoint.save({"base_model.model.layer.lora_A.weight": torch.ones(2, 3)}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "someone/base"}')
+    assert "that of its base model" in fail("convert", tmp_path, "-o", target.with_name("adapter_graph.safetensors"))
+
+
+def test_verify_does_not_guess(mlp, tmp_path):
+    assert "give its code: graphlab verify package.module:function" in fail("verify", mlp)
+    run("convert", mlp, "-o", tmp_path / "graph.safetensors")
+    assert "give its code: graphlab verify package.module:function" in fail("verify", tmp_path / "graph.safetensors")
 
 
 def test_convert_weights_of_another_network(mlp, tmp_path):
@@ -297,7 +354,8 @@ def test_conformance_reports_with_its_exit_code(tmp_path, monkeypatch):
 
 def test_conformance_of_a_real_case(tmp_path):
     result = CliRunner().invoke(app, ["conformance", GOLDEN, "--dump", str(tmp_path), "--json"])
-    assert len(json.loads(result.stdout)["rows"]) == 4
+    cases = {path.stem for path in Path(GOLDEN).rglob("*.json")}
+    assert {row["case"] for row in json.loads(result.stdout)["rows"]} == cases
 
 
 def test_conformance_without_cases(tmp_path):

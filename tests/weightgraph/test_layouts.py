@@ -104,6 +104,19 @@ def test_parameter_graphs_need_the_modules() -> None:
         graph_of("unet").wiring("parameter_graph")
 
 
+@pytest.mark.parametrize("name", ["mlp", "conv1d_net"])
+def test_neural_graphs_carry_biases_on_their_nodes(name: str) -> None:
+    graph = graph_of(name)
+    data = graph.to_data("neural_graph")
+    weights = sum(tensor.numel() for tensor in graph.tensors.values() if tensor.dim() > 1)
+    assert data.edge_attr.numel() >= weights
+    assert data.x.shape == (data.num_nodes, 1)
+    blank = WeightGraph(graph.structure, {n: t.clone().zero_() for n, t in graph.tensors.items()}, graph.module)
+    parameters = dict(graph.module.named_parameters())  # type: ignore[union-attr]
+    for key, tensor in blank.with_data(data, "neural_graph").tensors.items():
+        assert torch.equal(tensor, parameters.get(key, torch.zeros_like(tensor)))
+
+
 def test_a_layout_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_LAYOUTS", layouts())
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
 from graphlab.weightgraph.layouts.exact import exact
+from graphlab.weightgraph.layouts.layers import Layer
+from graphlab.weightgraph.layouts.neural_graph import neural_graph
 from graphlab.weightgraph.layouts.nino import FAMILIES, head_counts, nino
 from graphlab.weightgraph.layouts.nino.exact import nino_exact
-from graphlab.weightgraph.layouts.parameter_graph import Layer, parameter_graph
+from graphlab.weightgraph.layouts.parameter_graph import parameter_graph
 from graphlab.weightgraph.layouts.registry import layout
 from graphlab.weightgraph.wiring import Wiring, WiringError
 
@@ -58,17 +60,32 @@ def nino_layout(
     return nino(shapes, family, counts.get("num_heads"), counts.get("num_kv_heads"), max_slots)
 
 
-@layout("parameter_graph")
-def parameter_graph_layout(
-    graph: WeightGraph, layers: nn.Module | Iterable[nn.Module | Layer] | None = None, selfloop: bool = False
+Layers = nn.Module | Iterable[nn.Module | Layer]
+
+
+@layout("neural_graph")
+def neural_graph_layout(
+    graph: WeightGraph,
+    layers: Layers | None = None,
+    max_kernel: Sequence[int] | None = None,
+    linear_as_conv: bool = True,
+    residuals: Sequence[int] = (),
+    flatten: Literal["channel_last", "channel_first"] | None = None,
 ) -> Wiring:
-    """The parameter graph of graph metanetworks, of the modules that the network is a sequence of, or of ``layers``."""
+    """The neural graph of the modules that the network is a sequence of, or of ``layers``."""
+    modules = _sequence(graph, "neural_graph", layers)
+    return neural_graph(
+        modules, max_kernel=max_kernel, linear_as_conv=linear_as_conv, residuals=residuals, flatten=flatten
+    )
+
+
+@layout("parameter_graph")
+def parameter_graph_layout(graph: WeightGraph, layers: Layers | None = None, selfloop: bool = False) -> Wiring:
+    """The parameter graph of the modules that the network is a sequence of, or of ``layers``."""
     return parameter_graph(_sequence(graph, "parameter_graph", layers), selfloop)
 
 
-def _sequence(
-    graph: WeightGraph, name: str, layers: nn.Module | Iterable[nn.Module | Layer] | None
-) -> nn.Module | Iterable[nn.Module | Layer]:
+def _sequence(graph: WeightGraph, name: str, layers: Layers | None) -> Layers:
     if layers is not None:
         return layers
     if graph.module is None:

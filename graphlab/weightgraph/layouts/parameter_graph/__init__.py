@@ -15,9 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
-from graphlab.weightgraph.layouts.parameter_graph.drawing import Options, draw
-from graphlab.weightgraph.layouts.parameter_graph.features import edge_features, edge_labels, node_features
-from graphlab.weightgraph.layouts.parameter_graph.layers import (
+from graphlab.weightgraph.layouts.layers import (
     Conv,
     Layer,
     Linear,
@@ -28,8 +26,10 @@ from graphlab.weightgraph.layouts.parameter_graph.layers import (
     SetLinear,
     TriplanarGrid,
 )
-from graphlab.weightgraph.layouts.parameter_graph.reading import Reader, read_layers
+from graphlab.weightgraph.layouts.parameter_graph.drawing import Options, draw
+from graphlab.weightgraph.layouts.parameter_graph.features import edge_features, edge_labels, node_features
 from graphlab.weightgraph.layouts.parameter_graph.types import EdgeType, NodeType
+from graphlab.weightgraph.layouts.reading import Reader, read_layers
 from graphlab.weightgraph.wiring import Wiring
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphlab.weightgraph.layouts.parameter_graph.layers import (
+from graphlab.weightgraph.layouts.layers import (
     Conv,
     Layer,
     Linear,

@@ -1,7 +1,7 @@
-"""The layers that a parameter graph is drawn from, as declarations: names and sizes, no tensors.
+"""The layers that published layouts are drawn from, as declarations: names and sizes, no tensors.
 
-A network is a flat list of them. ``parameters`` lists the names of a layer's parameters in the order in which its edges
-carry them, which is that of the published inverse map (specification of metanetworks, 2.1).
+A network is a flat list of them. ``parameters`` lists the names of a layer's parameters in the order in which the edges
+of a parameter graph carry them, which is that of the published inverse map (specification of metanetworks, 2.1).
 """
 
 from __future__ import annotations
@@ -110,13 +110,21 @@ class ResidualConv:
 class ResidualAttention:
     """``x + attention(x)`` with the names of ``torch.nn.MultiheadAttention`` under ``NAME.attn``.
 
-    ``in_proj_weight`` ``[3 embed_dim, embed_dim]`` holds the rows of the queries, then the keys, then the values. The
-    number of heads is not drawn.
+    ``in_proj_weight`` ``[3 embed_dim, embed_dim]`` holds the rows of the queries, then the keys, then the values.
+    Parameter graphs do not draw the heads.
+
+    Raises:
+        WiringError: if the width cannot be divided among the heads.
     """
 
     name: str
     embed_dim: int
     bias: bool = True
+    num_heads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_heads < 1 or self.embed_dim % self.num_heads:
+            raise WiringError(f"{self.name}: {self.embed_dim} neurons cannot be divided among {self.num_heads} heads")
 
     @property
     def packed(self) -> tuple[str, str]:

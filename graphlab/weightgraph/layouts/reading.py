@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from torch import nn
 
-from graphlab.weightgraph.layouts.parameter_graph.layers import Conv, Layer, Linear, Norm
+from graphlab.weightgraph.layouts.layers import Conv, Layer, Linear, Norm
 from graphlab.weightgraph.wiring import WiringError
 
 Reader: TypeAlias = Callable[[str, nn.Module], Layer]
@@ -49,7 +49,7 @@ def _read(name: str, module: nn.Module, readers: Mapping[type[nn.Module], Reader
     described = f"{name} ({type(module).__name__})"
     reader = readers.get(type(module))
     if reader is None:
-        raise WiringError(f"{described} has parameters, but parameter graphs do not know how to draw it")
+        raise WiringError(f"{described} has parameters, but there is no declaration of how to draw it")
     try:
         layer = reader(name, module)
     except WiringError as error:
