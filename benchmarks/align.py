@@ -1,11 +1,12 @@
 """Trains pairs of networks apart, aligns the second to the first, and measures the loss on the line between them.
 
-    python -m benchmarks.align   # about two minutes on two cores
+    python -m benchmarks.align   # about three minutes on two cores
 
 An MLP, a CNN with BatchNorm and a small ViT learn scikit-learn's digits twice each, from different seeds and with
-batches in different orders. Losses and accuracies are of held-out digits, on one torch thread. The CNN is measured
-twice: with BatchNorm's statistics interpolated like everything else, and reset by a pass over the training digits at
-each point. Writes ``benchmarks/results/align.md`` and ``align.png``.
+batches in different orders. The second is aligned by weights, and by activations on 500 training digits. Losses and
+accuracies are of held-out digits, on one torch thread. The CNN is measured twice: with BatchNorm's statistics
+interpolated like everything else, and reset by a pass over the training digits at each point. Writes
+``benchmarks/results/align.md`` and ``align.png``.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ from torch.nn import functional as F
 
 from benchmarks.process import ROOT
 from benchmarks.report import Section, machine, show, write
+from graphlab.capture import capture
 from graphlab.weightgraph import WeightGraph
+from graphlab.weightgraph.activation_matching import align_activations
 from graphlab.weightgraph.align import Alignment, align
 from graphlab.weightgraph.barrier import Barriers, interpolation_barrier
 
 RESULTS = ROOT / "benchmarks" / "results"
 EPOCHS = 40
 POINTS = 25
+EXAMPLES = 500
 State = dict[str, Tensor]
 
 
@@ -130,6 +134,7 @@ class Evaluation:
 @dataclass(frozen=True)
 class Row:
     name: str
+    by: str
     parameters: int
     alignment: Alignment
     seconds: float
@@ -139,7 +144,7 @@ class Row:
     def cells(self) -> list[str]:
         loss, error = self.loss, self.error
         return [
-            *(self.name, f"{self.parameters:,}", f"{self.seconds:.2f}"),
+            *(self.name, self.by, f"{self.parameters:,}", f"{self.seconds:.2f}"),
             f"{self.alignment.distance_before:.1f} -> {self.alignment.distance_after:.1f}",
             f"{100 * (1 - error.before.losses[0]):.1f}, {100 * (1 - error.before.losses[-1]):.1f}",
             *(f"{value:.3f}" for value in (loss.before.barrier, loss.after.barrier)),
@@ -148,39 +153,49 @@ class Row:
 
 
 HEADINGS = [
-    *("networks", "parameters", "align s", "distance", "accuracy of the ends %"),
+    *("networks", "matched by", "parameters", "align s", "distance", "accuracy of the ends %"),
     *("loss barrier before", "loss barrier after", "worst accuracy before %", "worst accuracy after %"),
 ]
 
 
 def rows(name: str, build: Callable[[], nn.Module], digits: Digits) -> list[Row]:
-    """Trains and aligns a pair; a second row has the statistics reset where there is BatchNorm."""
+    """Trains a pair and aligns it both ways; further rows have the statistics reset where there is BatchNorm."""
     modules = [trained(build, digits, seed) for seed in (0, 1)]
     a, b = (WeightGraph.from_module(module, (digits.test[:2],)) for module in modules)
-    start = time.perf_counter()
-    alignment = align(a, b)
-    seconds = time.perf_counter() - start
+    examples = (digits.train[:EXAMPLES],)
+    program = capture(modules[0], examples)
+    alignments = []
+    for by, match in (
+        ("weights", lambda: align(a, b)),
+        ("activations", lambda: align_activations(a, b, program, examples)),
+    ):
+        start = time.perf_counter()
+        alignments.append((by, match(), time.perf_counter() - start))
     evaluation = Evaluation(build().eval(), digits)
     found = []
     normed = any(isinstance(module, nn.BatchNorm2d) for module in evaluation.module.modules())
     for label, prepare in [(name, None), (f"{name}, statistics reset", evaluation.with_statistics)][: 1 + normed]:
-        loss, error = (
-            interpolation_barrier(a, b, measure, POINTS, prepare, alignment.graph)
-            for measure in (evaluation.loss, evaluation.error)
-        )
-        found.append(Row(label, a.num_parameters, alignment, seconds, loss, error))
+        for by, alignment, seconds in alignments:
+            loss, error = (
+                interpolation_barrier(a, b, measure, POINTS, prepare, alignment.graph)
+                for measure in (evaluation.loss, evaluation.error)
+            )
+            found.append(Row(label, by, a.num_parameters, alignment, seconds, loss, error))
     return found
 
 
 def plot(found: list[Row]) -> None:
-    figure = Figure(figsize=(3.2 * len(found), 5.2), layout="constrained")
-    axes = figure.subplots(2, len(found), sharex=True)
-    for column, row in enumerate(found):
-        for style, label in (("before", "as trained"), ("after", "aligned")):
-            loss, error = getattr(row.loss, style), getattr(row.error, style)
+    names = list(dict.fromkeys(row.name for row in found))
+    figure = Figure(figsize=(3.2 * len(names), 5.2), layout="constrained")
+    axes = figure.subplots(2, len(names), sharex=True)
+    for column, name in enumerate(names):
+        rows_of = [row for row in found if row.name == name]
+        curves = [("as trained", rows_of[0].loss.before, rows_of[0].error.before)]
+        curves += [(f"aligned by {row.by}", row.loss.after, row.error.after) for row in rows_of]
+        for label, loss, error in curves:
             axes[0, column].plot(loss.weights, loss.losses, label=label)
             axes[1, column].plot(error.weights, [100 * (1 - value) for value in error.losses], label=label)
-        axes[0, column].set_title(row.name, fontsize=10)
+        axes[0, column].set_title(name, fontsize=10)
         axes[1, column].set_xlabel("weight of the second network")
     axes[0, 0].set_ylabel("test loss")
     axes[1, 0].set_ylabel("test accuracy %")

@@ -5,11 +5,15 @@
 >>> verify(module, (example,)).passed
 """
 
+from graphlab.weightgraph.activation_matching import align_activations
 from graphlab.weightgraph.align import Alignment, align
 from graphlab.weightgraph.axes import Axis, Group, Product, Sum
+from graphlab.weightgraph.batch import WeightGraphBatch
 from graphlab.weightgraph.graph import WeightGraph, equal_bytes
+from graphlab.weightgraph.guess import guess
 from graphlab.weightgraph.reading import trace
 from graphlab.weightgraph.registry import rule
+from graphlab.weightgraph.rescaling import Rescaling, random_factors, rescale, rescalings
 from graphlab.weightgraph.structure import Structure
 from graphlab.weightgraph.symmetry import permute_tensor, random_permutations
 from graphlab.weightgraph.tracer import Traced, Tracer
@@ -21,16 +25,23 @@ __all__ = [
     "Check",
     "Group",
     "Product",
+    "Rescaling",
     "Structure",
     "Sum",
     "Traced",
     "Tracer",
     "Verification",
     "WeightGraph",
+    "WeightGraphBatch",
     "align",
+    "align_activations",
     "equal_bytes",
+    "guess",
     "permute_tensor",
+    "random_factors",
     "random_permutations",
+    "rescale",
+    "rescalings",
     "rule",
     "trace",
     "verify",

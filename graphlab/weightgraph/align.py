@@ -1,51 +1,43 @@
-"""Weight matching: the order of one network's neurons that brings it closest to another.
+"""Aligning: the order of one network's neurons that brings it closest to another.
 
 Two networks trained apart compute with their neurons in different orders. :func:`align` looks for the permutation ``P``
 of ``b``'s free groups that maximises ``sum_t <theta_a[t], (P theta_b)[t]>`` over all tensors ``t``, which is the one
 that minimises ``|theta_a - P theta_b|`` (Ainsworth, Hayase, Srinivasa, "Git Re-Basin: Merging Models modulo Permutation
-Symmetries", ICLR 2023, section 3.2). With all groups but one held, the objective is linear in the one that is left, and
-its best permutation solves an assignment problem; coordinate descent over the groups never lowers the objective. The
-paper does this for layers in a chain; here the structure says, for any traced network, which axes carry which group,
-and neurons inside other groups (of a head, of an expert) are matched by assignments nested in assignments.
+Symmetries", ICLR 2023, section 3.2). The paper does this for layers in a chain; here the structure says, for any traced
+network, which axes carry which group. :func:`~graphlab.weightgraph.activation_matching.align_activations` compares what
+neurons compute instead.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import itertools
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from graphlab.weightgraph.axes import Axis, Group, Product, Sum, groups, positions
 from graphlab.weightgraph.graph import WeightGraph
+from graphlab.weightgraph.matching import Term, best_order, norm
 from graphlab.weightgraph.structure import Structure
-from graphlab.weightgraph.symmetry import Permutations, neuron_at, permute_tensor
+from graphlab.weightgraph.symmetry import Permutations
 
-TOLERANCE = 1e-12
-"""A step must raise the objective by more than this share of ``|theta_a| |theta_b|``."""
-NESTED = 2**28
-"""Pairs of outer neurons are matched inside only if that takes at most so many similarities."""
 _SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The result of :func:`align`.
+    """The result of :func:`align`, or of matching by activations.
 
     Attributes:
         graph: ``b`` with its neurons in the order found; it computes what ``b`` does.
         permutations: Free group -> the old neuron at each place, as :meth:`WeightGraph.permute` takes them.
-        objectives: ``sum_t <theta_a[t], theta_b[t]>`` before, and after each sweep over the groups; it never falls.
+        objectives: What is maximised, before, and after each sweep over the groups; it never falls. Of weights
+            ``sum_t <theta_a[t], theta_b[t]>``, of activations the sum of correlations.
         distance_before: ``|theta_a - theta_b|`` over all floating-point tensors.
         distance_after: ``|theta_a - P theta_b|``.
+        by_weights: The groups that were matched by weights.
     """
 
     graph: WeightGraph
@@ -53,6 +45,24 @@ class Alignment:
     objectives: tuple[float, ...]
     distance_before: float
     distance_after: float
+    by_weights: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        a: WeightGraph,
+        b: WeightGraph,
+        tables: Permutations,
+        objectives: list[float],
+        by_weights: tuple[str, ...],
+    ) -> Alignment:
+        """Permute ``b`` by those of the tables that are of free groups and move something."""
+        permutations = {group.name: tables[group.name] for group in a.structure.free}
+        graph = b.permute({name: table for name, table in permutations.items() if _moved(table)})
+        before, after = (
+            norm(term.a.double() - term.b.double() for term in weight_terms(a, other)) for other in (b, graph)
+        )
+        return cls(graph, permutations, tuple(objectives), before, after, by_weights)
 
     @property
     def moved(self) -> dict[str, int]:
@@ -90,203 +100,28 @@ def align(
         ValueError: if the structures differ, or a tensor holds NaN or infinity.
     """
     structure = a.structure
-    _check_equal(structure, b.structure)
-    terms = [
-        Term(a.tensors[name], b.tensors[name].to(a.tensors[name].device), axes)
-        for name, axes in structure.axes.items()
-        if a.tensors[name].is_floating_point() and b.tensors[name].is_floating_point()
-    ]
-    scale = _norm(term.a for term in terms) * _norm(term.b for term in terms)
-    if not math.isfinite(scale):
-        raise ValueError("NaN or infinity among the weights: no order of neurons is closer than another")
+    check_equal(structure, b.structure)
     contexts = {name for group in structure.free for name in group.within}
     found = [group for group in structure.groups.values() if group.free or group.name in contexts]
-    descent = Descent(terms, found, TOLERANCE * scale, torch.Generator().manual_seed(seed))
-    objectives = [descent.value]
-    while descent.unsettled and len(objectives) <= max_sweeps:
-        descent.sweep(progress)
-        objectives.append(descent.value)
-    permutations = {group.name: descent.tables[group.name] for group in structure.free}
-    return Alignment(
-        graph=b.permute({name: table for name, table in permutations.items() if _moved(table)}),
-        permutations=permutations,
-        objectives=tuple(objectives),
-        distance_before=_norm(term.a.double() - term.b.double() for term in terms),
-        distance_after=_norm(term.a.double() - term.b.double() for term in descent.terms),
-    )
+    generator = torch.Generator().manual_seed(seed)
+    tables, objectives = best_order(weight_terms(a, b), found, generator, max_sweeps, progress)
+    return Alignment.of(a, b, tables, objectives, tuple(group.name for group in structure.free))
 
 
-class Term(NamedTuple):
-    """A tensor of each network, or the same part of both, and what indexes its axes."""
-
-    a: Tensor
-    b: Tensor
-    axes: tuple[Axis, ...]
-
-    def carrying(self, name: str) -> list[int]:
-        """The axes on which the group is."""
-        return [dim for dim, axis in enumerate(self.axes) if name in {group.name for group in groups(axis)}]
-
-    @property
-    def value(self) -> float:
-        """``<a, b>``."""
-        return float(self.a.double().flatten() @ self.b.double().flatten())
-
-
-class Descent:
-    """Coordinate descent: raises ``sum_t <a_t, P b_t>`` by permuting one group, and those inside of it, at a time.
-
-    ``found`` are the groups that may be permuted, and fixed ones that such groups are inside of. A step must gain more
-    than ``tolerance``. A group is settled after its step, until that of another moves a tensor that it is on.
-    """
-
-    def __init__(
-        self, terms: Sequence[Term], found: Sequence[Group], tolerance: float, generator: torch.Generator
-    ) -> None:
-        self.terms = list(terms)
-        self.values = [term.value for term in terms]
-        self.groups = {group.name: group for group in found}
-        self.outermost = [group for group in found if not group.within]
-        self.unsettled = {group.name for group in self.outermost}
-        self.tables = {
-            group.name: torch.arange(group.size).expand(*(self.groups[name].size for name in group.within), -1)
-            for group in found
-        }
-        self.tolerance = tolerance
-        self.generator = generator
-
-    @property
-    def value(self) -> float:
-        return math.fsum(self.values)
-
-    def sweep(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """One step for each group that is not settled, in random order."""
-        for place in torch.randperm(len(self.outermost), generator=self.generator).tolist():
-            if self.outermost[place].name in self.unsettled:
-                self._step(self.outermost[place])
-            if progress:
-                progress(len(self.outermost) - len(self.unsettled), len(self.outermost))
-
-    def _step(self, group: Group) -> None:
-        self.unsettled.discard(group.name)
-        touched = [index for index, term in enumerate(self.terms) if term.carrying(group.name)]
-        before = [self.terms[index] for index in touched]
-        step = self._best(before, group)
-        after = [term._replace(b=permute_tensor(term.b, term.axes, step)) for term in before]
-        values = [term.value for term in after]
-        if math.fsum(values) - math.fsum(self.values[index] for index in touched) <= self.tolerance:
-            return
-        for index, term, value in zip(touched, after, values, strict=True):
-            self.terms[index], self.values[index] = term, value
-            for other in self.outermost:
-                if len(term.carrying(other.name)) > (other is group):
-                    self.unsettled.add(other.name)
-        for name, table in self.tables.items():  # a table is a tensor on the groups around it and the group itself
-            axes = (*(self.groups[outer] for outer in self.groups[name].within), self.groups[name])
-            self.tables[name] = permute_tensor(table, axes, step)
-
-    def _best(self, terms: Sequence[Term], group: Group) -> dict[str, Tensor]:
-        """The permutation ``p`` of a group, and those of the groups inside of it, with the largest ``sum S[i, p(i)]``.
-
-        ``S[i, j]`` is the inner product of ``a``'s neuron ``i`` with ``b``'s neuron ``j``, whose own inside is first
-        brought into its best order for that (or, where that is too much for all pairs, only for ``i = j``).
-        """
-        inside = self._inside(group)
-        if not inside:
-            return {group.name: _assignment(_similarity(terms, group))}
-        parts = [_parts(term, dim, group) for term in terms for dim in term.carrying(group.name)]
-        nested = group.size * sum(self.tables[inner.name].numel() * inner.size for inner in inside) <= NESTED
-        similarity = torch.zeros(group.size, group.size, dtype=torch.float64)
-        tables: dict[tuple[int, int], dict[str, Tensor]] = {}
-        for i, j in itertools.product(range(group.size), repeat=2):
-            if i == j or group.free:
-                pair = [Term(part[i].a, part[j].b, part[i].axes) for part in parts]
-                descent = Descent(pair, inside, self.tolerance, self.generator)
-                while descent.unsettled and (i == j or nested):
-                    descent.sweep()
-                similarity[i, j], tables[i, j] = descent.value, descent.tables
-        order = _assignment(similarity) if group.free else torch.arange(group.size)
-        chosen = [tables[pair] for pair in enumerate(order.tolist())]
-        return {group.name: order} | {
-            inner.name: torch.stack([tables[inner.name] for tables in chosen]) for inner in inside
-        }
-
-    def _inside(self, group: Group) -> list[Group]:
-        """The groups inside of one, as they are at a single index of it."""
-        found = [_one_set(inner, group.name) for inner in self.groups.values() if group.name in inner.within[:1]]
-        names = {inner.name for inner in found}
-        return [inner for inner in found if names.issuperset(inner.within)]
-
-
-def _similarity(terms: Sequence[Term], group: Group) -> Tensor:
-    """float64 ``[size, size]``: ``S[i, j] = <a's slice i, b's slice j>``, summed over all axes that carry the group.
-
-    For a tensor with the group on two axes this is the slope of the objective, which is quadratic there.
-    """
-    total = torch.zeros(group.size, group.size, dtype=torch.float64)
-    for term in terms:
-        for dim in term.carrying(group.name):
-            places = _places(term.axes[dim], group.name).flatten().to(term.a.device)
-            first, second = (
-                tensor.index_select(dim, places).movedim(dim, 0).reshape(group.size, -1).double()
-                for tensor in (term.a, term.b)
-            )
-            total += (first @ second.T).cpu()
-    return total
-
-
-def _assignment(similarity: Tensor) -> Tensor:
-    """The permutation ``p`` with the largest ``sum_i similarity[i, p(i)]``."""
-    return torch.from_numpy(linear_sum_assignment(similarity.numpy(), maximize=True)[1])
-
-
-def _parts(term: Term, dim: int, group: Group) -> list[Term]:
-    """The part of a term at each index of a group on axis ``dim``; another axis with that group is held as it is."""
-    axes = tuple(
-        positions(axis.size) if other != dim and other in term.carrying(group.name) else _at_one_index(axis, group.name)
-        for other, axis in enumerate(term.axes)
-    )
+def weight_terms(a: WeightGraph, b: WeightGraph) -> list[Term]:
+    """The floating-point tensors of both."""
     return [
-        Term(term.a.index_select(dim, own).double(), term.b.index_select(dim, own).double(), axes)
-        for own in _places(term.axes[dim], group.name).to(term.a.device)
+        Term(a.tensors[name], b.tensors[name].to(a.tensors[name].device), axes)
+        for name, axes in a.structure.axes.items()
+        if a.tensors[name].is_floating_point() and b.tensors[name].is_floating_point()
     ]
-
-
-@lru_cache(maxsize=4096)
-def _places(axis: Axis, name: str) -> Tensor:
-    """int64 ``[size, times]``: where on an axis each neuron of a group is, in an order that is the same for all."""
-    neurons = neuron_at(axis, name)
-    order = neurons.argsort(stable=True)
-    return order[(neurons < 0).sum() :].view(int(neurons.max()) + 1, -1)
-
-
-def _one_set(group: Group, name: str) -> Group:
-    """A group as it is at one index of another."""
-    return dataclasses.replace(group, within=tuple(outer for outer in group.within if outer != name))
-
-
-def _at_one_index(axis: Axis, name: str) -> Axis:
-    """What is left of an axis at one index of a group: ``inside`` of ``heads . inside + other``."""
-    match axis:
-        case Group():
-            return Product(()) if axis.name == name else _one_set(axis, name)
-        case Product(factors):
-            return Product(tuple(_at_one_index(part, name) for part in factors))
-        case Sum(terms):
-            carrying = [part for part in terms if name in {group.name for group in groups(part)}]
-            return Sum(tuple(_at_one_index(part, name) for part in carrying or terms))
 
 
 def _moved(table: Tensor) -> int:
     return int((table != torch.arange(table.shape[-1])).sum())
 
 
-def _norm(tensors: Iterable[Tensor]) -> float:
-    """The Euclidean norm of all tensors as one vector."""
-    return math.sqrt(math.fsum(float(tensor.double().square().sum()) for tensor in tensors))
-
-
-def _check_equal(first: Structure, second: Structure) -> None:
+def check_equal(first: Structure, second: Structure) -> None:
     """Raises ``ValueError`` that says what the structures do not share."""
     if first == second:
         return

@@ -15,6 +15,8 @@ from torch import Tensor
 
 LARGE = 4 << 20
 """Bytes from which huge pages are asked for."""
+HUGE_PAGE = 2 << 20
+"""A mapping is a whole number of them: the rest of one would be hundreds of small pages."""
 
 
 def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -22,9 +24,9 @@ def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     size = prod(shape) * dtype.itemsize
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.zeros(*shape, dtype=dtype)
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = mmap.mmap(-1, size + -size % HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         memory.madvise(mmap.MADV_HUGEPAGE)
     except OSError:  # a kernel built without them
         return torch.zeros(*shape, dtype=dtype)
-    return torch.frombuffer(memory, dtype=dtype).view(*shape)
+    return torch.frombuffer(memory, dtype=dtype, count=prod(shape)).view(*shape)

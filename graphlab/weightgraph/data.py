@@ -21,7 +21,7 @@ def to_data(
         wiring: How the network is drawn.
         tensors: Its parameters by name.
         positions: How many Laplacian positions to give each node.
-        dtype: Of the values; default that of the first parameter drawn.
+        dtype: Of the values; default one that holds every parameter drawn.
 
     Returns:
         ``edge_index`` int64 ``[2, E]``, ``edge_attr`` ``[E, slots]``, ``edge_type`` and ``edge_layer`` int64 ``[E]``,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,6 +54,11 @@ class Following:
         for name in outputs_that_count:
             self.tracer.fix(self.tracer.collapse(self.outputs[name]).axes, f"output {name}")
             self.tracer.use_names(self.outputs[name], f"output {name}")
+
+    @property
+    def where(self) -> Mapping[Value, Traced]:
+        """What indexes the axes of every value of the program."""
+        return self._where
 
     def _apply(self, operation: Operation) -> None:
         self.tracer.operation = operation

@@ -134,7 +134,7 @@ class WeightGraph:
         Args:
             layout, options: As :meth:`wiring`.
             positions: How many Laplacian positions ``lpe`` to give each node.
-            dtype: Of the edges' values; default that of the first parameter drawn.
+            dtype: Of the edges' values; default one that holds every parameter drawn.
         """
         from graphlab.weightgraph.data import to_data
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+import torch
 from torch import Tensor
 
 
@@ -129,6 +131,12 @@ class Block:
     @property
     def num_edges(self) -> int:
         return prod(self.shape)
+
+    def numbers(self, axes: Sequence[int]) -> Tensor:
+        """int64, broadcastable to ``shape``: the row-major number that the indices of ``axes`` make."""
+        sizes = [self.shape[axis] for axis in axes]
+        numbers = torch.arange(prod(sizes)).view(sizes).permute(sorted(range(len(axes)), key=axes.__getitem__))
+        return numbers.reshape([size if axis in axes else 1 for axis, size in enumerate(self.shape)])
 
     @property
     def entries(self) -> int:

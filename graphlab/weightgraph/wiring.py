@@ -59,7 +59,7 @@ class Wiring:
                 (self.nodes[block.target].start + block.target_offset, block.target_axes),
             )
             for row, (first, axes) in zip(part, ends, strict=True):
-                row.view(block.shape).copy_(_numbers(block.shape, axes) + first)
+                row.view(block.shape).copy_(block.numbers(axes) + first)
             start += block.num_edges
         return index
 
@@ -230,16 +230,6 @@ class Drawing:
 
     def wiring(self) -> Wiring:
         return Wiring(self._nodes.values(), self._blocks)
-
-
-def _numbers(shape: Sequence[int], axes: Sequence[int]) -> Tensor:
-    """int64, broadcastable to ``shape``: the row-major number that the indices of ``axes`` make."""
-    numbers = torch.zeros([1] * len(shape), dtype=torch.int64)
-    for axis in axes:
-        place = [1] * len(shape)
-        place[axis] = shape[axis]
-        numbers = numbers * shape[axis] + torch.arange(shape[axis]).view(place)
-    return numbers
 
 
 def _runs(values: Sequence[int], lengths: Sequence[int]) -> Tensor:

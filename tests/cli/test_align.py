@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from graphlab import checkpoint
 from graphlab.cli import app
 from graphlab.weightgraph import WeightGraph, equal_bytes, random_permutations
 from tests.cli import networks
@@ -66,6 +67,39 @@ def test_networks_of_different_structure(pair: tuple[WeightGraph, Path, Path], t
 def test_weights_without_code_say_what_to_do(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
     result = run(pair[1], pair[2].with_suffix(".pt"), "-o", tmp_path / "out.safetensors", code=1)
     assert "--module package.module:function" in result.stderr
+
+
+def test_a_saved_guess_needs_the_code(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    graph, _, b = pair
+    guessed = tmp_path / "guessed.safetensors"
+    assert CliRunner().invoke(app, ["convert", str(b.with_suffix(".pt")), "-o", str(guessed)]).exit_code == 0
+    out = tmp_path / "out.safetensors"
+    assert "guessed from names and shapes" in run(pair[1], guessed, "-o", out, code=1).stderr
+    run(pair[1], guessed, "-o", out, "--module", FACTORY)
+    assert equal_bytes(WeightGraph.load(out).state_dict(), graph.state_dict())
+
+
+def test_activations_on_given_inputs(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    graph, a, b = pair
+    out, inputs = tmp_path / "out.safetensors", tmp_path / "inputs.safetensors"
+    checkpoint.save({"0": torch.randn(50, 4, generator=torch.Generator().manual_seed(0))}, inputs)
+    output = run(a, b, "-o", out, "--module", FACTORY, "--by", "activations", "--inputs", inputs).stdout
+    assert "sum of correlations" in output
+    assert equal_bytes(WeightGraph.load(out).state_dict(), graph.state_dict())
+    report = json.loads(run(a, b, "-o", out, "--module", FACTORY, "--by", "activations", "--json").stdout)
+    assert (report["by"], report["matched_by_weights"]) == ("activations", [])
+
+
+def test_activations_need_the_network_and_its_inputs(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    _, a, b = pair
+    common = (a, b, "-o", tmp_path / "out.safetensors")
+    inputs = tmp_path / "inputs.safetensors"
+    checkpoint.save({"x": torch.randn(50, 4)}, inputs)
+    assert "--module package.module:function" in run(*common, "--by", "activations", code=1).stderr
+    assert "for --by activations" in run(*common, "--inputs", inputs, code=1).stderr
+    wrong = run(*common, "--module", FACTORY, "--by", "activations", "--inputs", inputs, code=1)
+    assert "expected tensors named 0, got x" in wrong.stderr
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_the_help_has_an_example() -> None:

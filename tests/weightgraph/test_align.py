@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from graphlab.capture import capture
-from graphlab.weightgraph import WeightGraph, equal_bytes, random_permutations
+from graphlab.weightgraph import WeightGraph, equal_bytes, matching, random_permutations
 from graphlab.weightgraph.align import Alignment, align
 from graphlab.weightgraph.barrier import Curve, interpolate, interpolation_barrier
 from tests.architectures import ARCHITECTURES, Example
@@ -106,7 +105,7 @@ def test_a_network_is_its_own_closest_and_tensors_are_shared() -> None:
 
 @pytest.mark.parametrize("name", ["vit_timm_style", "mixtral"])
 def test_heads_too_many_to_pair_are_still_matched(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[align.__module__], "NESTED", 0)
+    monkeypatch.setattr(matching, "NESTED", 0)
     a = graph_of(ARCHITECTURES[name]())
     b = shuffled(a)
     result = align(a, b)
