@@ -16,7 +16,7 @@ import graphlab
 
 ROOT = Path(__file__).parent.parent
 OPTIONAL = ("torch_scatter", "torch_sparse", "triton", "transformers", "ogb")
-SUBPACKAGES = ("capture", "checkpoint", "cli", "conformance", "interop", "nn", "weightgraph")
+SUBPACKAGES = ("capture", "checkpoint", "cli", "conformance", "interop", "nn", "ops", "weightgraph")
 
 GEOMETRIC = "`torch.jit.script` is deprecated"
 """What importing torch_geometric warns of."""

@@ -1,0 +1,129 @@
+"""Overlaps of neighbour lists on a CPU: the shorter list is walked, the longer one searched or merged."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from graphlab.ops.adjacency import Adjacency
+from graphlab.ops.dispatch import implement
+from graphlab.ops.kernels.compiled import FAST, array, on_cpu
+from graphlab.ops.kernels.threads import over_rows
+from graphlab.ops.library import accumulated
+from graphlab.ops.overlap import prepared
+
+
+@implement("overlap_counts", "numba", on_cpu)
+def counts(adj: Adjacency, pairs: Tensor) -> Tensor:
+    adj = prepared(adj, pairs)
+    result = torch.empty(pairs.shape[1], 3, dtype=torch.int64)
+    rowptr, col, ends, out = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), result.numpy()
+    over_rows(_work(adj, pairs), 4, lambda first, last: _count(first, last, rowptr, col, ends, out))
+    return result
+
+
+@implement("overlap_lists", "numba", on_cpu)
+def lists(adj: Adjacency, pairs: Tensor) -> list[Tensor]:
+    adj = prepared(adj, pairs)
+    sizes = counts(adj, pairs)
+    rowptrs = torch.cat([sizes.new_zeros(1, 3), sizes.cumsum(0)]).t().contiguous()
+    nodes = [torch.empty(int(rowptr[-1]), dtype=torch.int64) for rowptr in rowptrs]
+    rowptr, col, ends, starts = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), rowptrs.numpy()
+    common, first_only, second_only = (part.numpy() for part in nodes)
+
+    def loop(first: int, last: int) -> None:
+        _list(first, last, rowptr, col, ends, starts, common, first_only, second_only)
+
+    over_rows(_work(adj, pairs), 4, loop)
+    return [tensor for pair in zip(rowptrs.unbind(0), nodes, strict=True) for tensor in pair]
+
+
+@implement("overlap_pool", "numba", on_cpu)
+def pool(adj: Adjacency, pairs: Tensor, x: Tensor, part: int) -> Tensor:
+    adj, values = prepared(adj, pairs), array(x)
+    result = torch.empty(pairs.shape[1], x.shape[1], dtype=accumulated(x[:0]).dtype)
+    rowptr, col, ends, out = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), result.numpy()
+    over_rows(
+        _work(adj, pairs), x.shape[1], lambda first, last: _pool(first, last, rowptr, col, ends, part, values, out)
+    )
+    return result.to(x.dtype)
+
+
+def _work(adj: Adjacency, pairs: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Where each pair begins if pairs are as long as their shorter lists."""
+    degree = adj.rowptr.diff()
+    shorter = torch.minimum(degree[pairs[0]], degree[pairs[1]])
+    return torch.cat([shorter.new_zeros(1, dtype=torch.int64), shorter.cumsum(0)]).numpy()
+
+
+@njit(nogil=True, cache=True)
+def _found(col, begin, end, node):  # type: ignore[no-untyped-def]
+    """The first place from ``begin`` whose node is not smaller, in steps that double and then halve."""
+    step, low = 1, begin
+    while low + step < end and col[low + step] < node:
+        low += step
+        step *= 2
+    high = min(low + step, end)
+    while low < high:
+        middle = (low + high) // 2
+        if col[middle] < node:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(nogil=True, cache=True)
+def _count(first, last, rowptr, col, pairs, out):  # type: ignore[no-untyped-def]
+    for pair in range(first, last):
+        a, b = pairs[0, pair], pairs[1, pair]
+        size_a, size_b = rowptr[a + 1] - rowptr[a], rowptr[b + 1] - rowptr[b]
+        short, long = (a, b) if size_a <= size_b else (b, a)
+        place, end, common = rowptr[long], rowptr[long + 1], 0
+        for e in range(rowptr[short], rowptr[short + 1]):
+            place = _found(col, place, end, col[e])
+            if place == end:
+                break
+            if col[place] == col[e]:
+                common += 1
+                place += 1
+        out[pair, 0], out[pair, 1], out[pair, 2] = common, size_a - common, size_b - common
+
+
+@njit(nogil=True, cache=True)
+def _list(first, last, rowptr, col, pairs, starts, common, first_only, second_only):  # type: ignore[no-untyped-def]
+    for pair in range(first, last):
+        a, a_end = rowptr[pairs[0, pair]], rowptr[pairs[0, pair] + 1]
+        b, b_end = rowptr[pairs[1, pair]], rowptr[pairs[1, pair] + 1]
+        at, at_a, at_b = starts[0, pair], starts[1, pair], starts[2, pair]
+        while a < a_end or b < b_end:
+            if b == b_end or (a < a_end and col[a] < col[b]):
+                first_only[at_a] = col[a]
+                a, at_a = a + 1, at_a + 1
+            elif a == a_end or col[b] < col[a]:
+                second_only[at_b] = col[b]
+                b, at_b = b + 1, at_b + 1
+            else:
+                common[at] = col[a]
+                a, b, at = a + 1, b + 1, at + 1
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _pool(first, last, rowptr, col, pairs, part, x, out):  # type: ignore[no-untyped-def]
+    for pair in range(first, last):
+        out[pair] = 0
+        a, b = pairs[0, pair], pairs[1, pair]
+        walked, searched = (b, a) if part == 2 else (a, b)
+        if part == 0 and rowptr[b + 1] - rowptr[b] < rowptr[a + 1] - rowptr[a]:
+            walked, searched = b, a
+        place, end = rowptr[searched], rowptr[searched + 1]
+        for e in range(rowptr[walked], rowptr[walked + 1]):
+            place = _found(col, place, end, col[e])
+            shared = place < end and col[place] == col[e]
+            if shared == (part == 0):
+                for c in range(out.shape[1]):
+                    out[pair, c] += x[col[e], c]
+            if part == 0 and place == end:
+                break
