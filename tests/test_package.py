@@ -15,8 +15,21 @@ import pytest
 import graphlab
 
 ROOT = Path(__file__).parent.parent
-OPTIONAL = ("torch_scatter", "torch_sparse", "triton", "transformers", "ogb")
-SUBPACKAGES = ("capture", "checkpoint", "cli", "conformance", "interop", "nn", "ops", "weightgraph")
+OPTIONAL = ("torch_scatter", "torch_sparse", "triton", "transformers", "ogb", "tensorboard")
+SUBPACKAGES = (
+    "capture",
+    "checkpoint",
+    "cli",
+    "conformance",
+    "datasets",
+    "engine",
+    "interop",
+    "nn",
+    "ops",
+    "presets",
+    "protocols",
+    "weightgraph",
+)
 
 GEOMETRIC = "`torch.jit.script` is deprecated"
 """What importing torch_geometric warns of."""

@@ -12,6 +12,9 @@ from graphlab.cli.doctor import doctor
 from graphlab.cli.draw import draw
 from graphlab.cli.errors import explained
 from graphlab.cli.inspect import inspect
+from graphlab.cli.list import list_
+from graphlab.cli.results import results
+from graphlab.cli.train import train
 from graphlab.cli.verify import verify
 
 app = typer.Typer(
@@ -38,8 +41,9 @@ def _graphlab(
     """Graph learning on PyTorch Geometric, in which a trained network is itself a graph."""
 
 
-for command in (inspect, draw, convert, align, verify, conformance, doctor):
+for command in (inspect, draw, convert, align, verify, train, results, conformance, doctor):
     app.command()(explained(command))
+app.command("list")(explained(list_))
 
 
 def main() -> None:

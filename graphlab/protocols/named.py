@@ -1,0 +1,3 @@
+"""Importing this registers graphlab's own models and protocols: their modules are imported here, for that alone."""
+
+from graphlab.protocols import node_classification, node_models  # noqa: F401
