@@ -7,6 +7,7 @@ us and the launching to torchrun, so that leaving it later would change little b
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -50,7 +51,10 @@ def launched(device: str, precision: str) -> Iterator[Fabric]:
     fabric.launch()
     try:
         yield fabric
-        fabric.barrier()
+        if processes > 1:
+            # DDP's models must go first: freed after the group, they sometimes wait for its threads for ever
+            gc.collect()
+            fabric.barrier()
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphlab.engine import folder as files
 from graphlab.engine.curves import draw_curves
@@ -14,6 +15,9 @@ from graphlab.engine.errors import EngineError
 from graphlab.engine.experiment import Experiment
 from graphlab.engine.run import Means, run_seed
 from graphlab.engine.summary import Summary, markdown_table, read_summary
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def train(
@@ -46,24 +50,35 @@ def train(
     """
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise EngineError(f"expected one or more distinct seeds, none negative; got {list(seeds)}")
-    means = means or Means()
     with launched(device, precision) as fabric:
-        is_first = fabric.global_rank == 0
+        return _train(experiment, seeds, folder, fabric, precision, data_dir, means or Means())
+
+
+def _train(
+    experiment: Experiment,
+    seeds: Sequence[int],
+    folder: Path,
+    fabric: Fabric,
+    precision: str,
+    data_dir: Path | None,
+    means: Means,
+) -> Summary:
+    is_first = fabric.global_rank == 0
+    if is_first:
+        files.open_folder(folder, experiment, precision, fabric.world_size)
+    with files.locked(folder) if is_first else nullcontext():
         if is_first:
-            files.open_folder(folder, experiment, precision, fabric.world_size)
-        with files.locked(folder) if is_first else nullcontext():
-            if is_first:
-                files.add_environment(folder, environment(fabric.device, precision, fabric.world_size))
-            fabric.barrier()
-            try:
-                protocol = experiment.protocol(fabric, data_dir)
-            except ValueError as error:
-                raise EngineError(f"{experiment.title}: {error}") from error
-            for seed in seeds:
-                run_seed(protocol, seed, files.seed_folder(folder, seed), means)
-            summary = read_summary(folder)
-            if is_first:
-                write_summary(summary, folder)
+            files.add_environment(folder, environment(fabric.device, precision, fabric.world_size))
+        fabric.barrier()
+        try:
+            protocol = experiment.protocol(fabric, data_dir)
+        except ValueError as error:
+            raise EngineError(f"{experiment.title}: {error}") from error
+        for seed in seeds:
+            run_seed(protocol, seed, files.seed_folder(folder, seed), means)
+        summary = read_summary(folder)
+        if is_first:
+            write_summary(summary, folder)
     return summary
 
 

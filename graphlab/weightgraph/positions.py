@@ -139,7 +139,7 @@ def _neighbour_counts(wiring: Wiring, starts: Tensor) -> Tensor:
         found = [_neighbours(wiring, block, node - own.start, forward) for block, forward in ends[own.name]]
         unique = torch.unique(torch.cat(found)) if found else torch.empty(0, dtype=torch.int64)
         unique = unique[unique != node]
-        row += torch.bincount(torch.bucketize(unique, starts, right=True) - 1, minlength=len(row))
+        row += torch.searchsorted(unique, starts).diff()
     return counts
 
 

@@ -110,7 +110,6 @@ def test_the_example_of_a_model_of_ones_own_runs(tiny):
         (["dagnn", "--dataset", "cora", "--set", "K=1", "--set", "K=2"], "each name once"),
         ([TOY, "--device", "abacus"], "no device 'abacus'; expected auto, cpu"),
         ([TOY, "--set", "dropout=2"], "error: toy-mlp-line: dropout probability has to be between 0 and 1"),
-        (["dagnn", "--dataset", "cora", "--data-dir", "nowhere", "--device", "cpu"], "nowhere"),
     ],
 )
 def test_what_cannot_be_trained_is_explained(arguments, said):

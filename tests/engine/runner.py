@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ class Killed(toy.Regression):
 
 
 def main(folder: str, epochs: str, kill_at: str = "-1") -> None:
+    faulthandler.dump_traceback_later(120, exit=True)  # instead of waiting for a process that is no more
     torch.set_num_threads(1)
     Killed.last = int(kill_at)
     config = toy.Config(epochs=int(epochs))

@@ -58,7 +58,7 @@ def test_a_run_killed_at_a_random_moment_ends_bit_for_bit_as_one_that_was_not(tm
 def _two_processes(folder, *arguments):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     command = [*launcher, *_program(folder, *arguments)[2:]]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
 
 
 @pytest.mark.slow

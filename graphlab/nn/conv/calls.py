@@ -33,7 +33,8 @@ def obstacle(conv: MessagePassing, aggregations: Collection[str] = REDUCE.keys()
 
 
 def ordinary(conv: MessagePassing, edge_index: Any, *features: Any, edge_weight: Tensor | None = None) -> bool:
-    """Whether edges are indices, features floating ``[num_nodes, channels]``, and nobody watches messages."""
+    """Whether edges are indices, features floating ``[num_nodes, channels]``, weights of edges, if any, floating
+    ``[num_edges]``, and nobody watches messages."""
     return (
         isinstance(edge_index, Tensor)
         and edge_index.layout is torch.strided
