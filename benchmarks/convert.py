@@ -110,6 +110,7 @@ def measure_gpt2() -> dict[str, Any]:
     from graphlab.weightgraph.layouts.nino import nino
     from graphlab.weightgraph.positions import laplacian_positions
 
+    torch.set_num_threads(1)
     with torch.device("meta"):
         module = transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT2))
     shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,11 +20,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing compiled before, and no structured log: pytest switches it on, and it reads an EdgeIndex's values."""
+def _fresh() -> Iterator[None]:
+    """Nothing compiled before, and no logs: pytest turns them on, and torch's read the values of an EdgeIndex."""
     torch._dynamo.reset()
-    monkeypatch.setattr(logging.getLogger("torch.__trace"), "disabled", True)
-    monkeypatch.setattr(logging.getLogger("torch.__trace"), "propagate", False)
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def _same(function: Callable[..., Tensor], *tensors: Tensor) -> None:
