@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,22 +20,25 @@ ADJ = adjacency(EDGE_INDEX, NODES)
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    """Nothing compiled before, and no logs: pytest turns them on, and torch's read the values of an EdgeIndex."""
-    torch._dynamo.reset()
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+@contextmanager
+def _without_a_trace() -> Iterator[None]:
+    """No handlers on torch's structured trace: it is written for whoever listens, and reads each entry of an EdgeIndex.
+
+    pytest listens to every log that does not propagate, from the moment that a test is called.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger("torch.__trace"), "handlers", [])
+        yield
 
 
-def _same(function: Callable[..., Tensor], *tensors: Tensor) -> None:
+@_without_a_trace()
+def _same(function: Callable[..., Tensor], *tensors: Tensor, given: tuple[Tensor, ...] = ()) -> None:
     """The compiled function gives what the function gives, and the same gradients."""
-    compiled = torch.compile(function, fullgraph=True)
+    torch._dynamo.reset()
     results = []
-    for each in (function, compiled):
+    for each in (function, torch.compile(function, fullgraph=True)):
         leaves = [tensor.clone().requires_grad_() for tensor in tensors]
-        y = each(*leaves)
+        y = each(*given, *leaves)
         results.append([y.detach(), *torch.autograd.grad(y.square().sum(), leaves)])
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b)
@@ -63,13 +67,7 @@ def test_rows_of_an_edge_index_inside_of_the_region() -> None:
         rows, _ = edge_index.get_csr()
         return spmm(rows, x.relu())
 
-    results = []
-    for each in (layer, torch.compile(layer, fullgraph=True)):
-        x = features((NODES, 4), torch.float32).requires_grad_()
-        y = each(edge_index, x)
-        results.append([y.detach(), *torch.autograd.grad(y.square().sum(), x)])
-    for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b)
+    _same(layer, features((NODES, 4), torch.float32), given=(edge_index,))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
