@@ -40,9 +40,9 @@ def products(rows: tuple[Tensor, Tensor], x: Tensor, weight: Tensor) -> Tensor:
     return y + ops.spmm(rows, x.tanh(), weight, "min") + ops.spmm_arg(rows, x)[0]
 
 
-@_layer((NODES, 2, 4), (2, 4))
-def attention(rows: tuple[Tensor, Tensor], x: Tensor, att: Tensor) -> Tensor:
-    y = ops.graph_attention(rows, x, x, x.relu())
+@_layer((NODES, 2, 4), (2, 4), (EDGES, 2))
+def attention(rows: tuple[Tensor, Tensor], x: Tensor, att: Tensor, bias: Tensor) -> Tensor:
+    y = ops.graph_attention(rows, x, x, x.relu(), bias, bias.detach().relu())
     return y + ops.gat_attention(rows, y.sum(-1), x.sum(-1), x) + ops.gatv2_attention(rows, y, x, att)
 
 

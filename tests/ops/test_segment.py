@@ -261,21 +261,6 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     assert all(torch.equal(a, b) for run in runs[1:] for a, b in zip(run, runs[0], strict=True))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_compiles_whole_forward_and_backward() -> None:
-    adj, rowptr = graph(30, 20, 100), pointers(20, 30)
-
-    def function(x: Tensor) -> Tensor:
-        hidden = spmm_stats(adj, x, STATS).flatten(1).sum(dim=1)
-        shares = segment_softmax(x, rowptr) * segment(x, rowptr, "max").sum() + segment(x, rowptr, "mean").sum()
-        return hidden.sum() * shares
-
-    x = torch.randn(30, 4)
-    found, expected = with_gradient(torch.compile(function, fullgraph=True), x), with_gradient(function, x)
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
-
-
 def test_bad_input_is_named() -> None:
     x, rowptr, adj = torch.randn(5, 3), torch.tensor([0, 2, 5]), graph(5, 4, 12)
     for name, call in {

@@ -23,10 +23,7 @@ from graphlab.ops.kernels.compiled import (
     store,
     times,
 )
-from graphlab.ops.kernels.threads import over_rows
-
-LINE = 64
-"""Bytes that a CPU reads at a time."""
+from graphlab.ops.kernels.threads import LINE, over_rows
 
 
 def like(x: Tensor, *shape: int) -> Tensor:
