@@ -131,7 +131,7 @@ def _list(first, last, rowptr, col, pairs, starts, common, first_only, second_on
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def _walk(first, last, low, high, rowptr, col, pairs, part, x, y, back):  # type: ignore[no-untyped-def]
-    """Add ``x`` of each node on a pair's list to the pair's ``y``, or ``back``: channels from ``low`` up to ``high``."""
+    """Add ``x`` of each node on a pair's list to the pair's ``y``, or ``back``; channels from ``low`` to ``high``."""
     for pair in range(first, last):
         a, b = pairs[0, pair], pairs[1, pair]
         walked, searched = (b, a) if part == 2 else (a, b)
