@@ -18,10 +18,10 @@ RUN := env TMPDIR="$(SCRATCH)" XDG_CACHE_HOME="$(SCRATCH)/cache" MPLCONFIGDIR="$
 	TRITON_CACHE_DIR="$(SCRATCH)/triton" $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint fuzz bench clean
+.PHONY: help install demo test without-mkl lint fuzz bench clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv with everything that is needed
 
@@ -40,6 +40,9 @@ demo: $(STAMP) ## train a small CNN, turn it into a graph, verify it, draw it (o
 
 test: $(STAMP) ## run all tests
 	$(RUN) -m pytest -n $(WORKERS)
+
+without-mkl: $(STAMP) ## run the tests of sparse products again, where torch says that it has no MKL
+	WITHOUT_MKL=1 $(RUN) -m pytest -n $(WORKERS) tests/ops/test_spmm.py tests/ops/test_dispatch.py tests/ops/test_propagate.py
 
 lint: $(STAMP) ## ruff and mypy
 	$(RUN) -m ruff check .

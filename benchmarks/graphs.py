@@ -1,4 +1,4 @@
-"""Graphs to measure on: the size of Cora, and power laws."""
+"""Graphs to measure on: Cora (from the folder ``$GRAPHLAB_DATA``), and power laws."""
 
 from __future__ import annotations
 
@@ -7,20 +7,31 @@ import functools
 import torch
 from torch import Tensor
 
-SIZES = {"cora-like": (2_708, 10_556), "power 100k/1M": (100_000, 1_000_000), "power 1M/10M": (1_000_000, 10_000_000)}
+CORA, MIDDLE, LARGE = "Cora", "power 100k/1M", "power 1M/10M"
+POWER = {MIDDLE: (100_000, 1_000_000), LARGE: (1_000_000, 10_000_000)}
 CHANNELS = (16, 64, 256)
 
 
 @functools.cache
 def graph(name: str) -> tuple[Tensor, int]:
     """``edge_index``, sorted by target and then by source, and the number of nodes."""
-    nodes, edges = SIZES[name]
+    if name == CORA:
+        from graphlab.datasets import load
+
+        data = load("cora")
+        (source, target), nodes = data.edge_index, data.num_nodes
+    else:
+        source, target, nodes = _power(*POWER[name])
+    order = (target * nodes + source).argsort()
+    return torch.stack([source[order], target[order]]), nodes
+
+
+def _power(nodes: int, edges: int) -> tuple[Tensor, Tensor, int]:
     generator = torch.Generator().manual_seed(0)
     cumulative = torch.arange(1, nodes + 1, dtype=torch.float64).pow(-0.6).cumsum(0)
     ends = [torch.rand(edges, generator=generator, dtype=torch.float64) * cumulative[-1] for _ in range(2)]
     source, target = (torch.randperm(nodes, generator=generator)[torch.searchsorted(cumulative, end)] for end in ends)
-    order = (target * nodes + source).argsort()
-    return torch.stack([source[order], target[order]]), nodes
+    return source, target, nodes
 
 
 def gigabytes(nodes: int, edges: int, channels: int) -> float:

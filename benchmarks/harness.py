@@ -1,16 +1,22 @@
-"""What rows of benchmarks have in common: each in a fresh process, against peers at their best, outputs compared first.
+"""What rows of benchmarks have in common: ours against peers at their best, on the same inputs, outputs compared first.
 
-A row builds its callables; :func:`measure` runs ours and the peers' by turns, keeps the least time of each, then the
-growth of the peak memory of one run of each. :func:`table` measures every row that a JSON file does not hold yet, so
-that a run that was interrupted goes on where it stopped.
+A row builds its callables; :func:`measure` runs ours and the peers' by turns and keeps of each the least time and the
+least growth of the peak memory. :func:`table` measures rows that a JSON file does not hold yet, those of a group in one
+fresh process, and writes the file after each: a run that was interrupted, or was asked for some rows, goes on where it
+stopped.
 """
 
 from __future__ import annotations
 
+import ctypes
+import datetime
 import gc
 import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.process import child, proc_status
+from benchmarks.process import ROOT, proc_status
 
 Call = Callable[..., Tensor]
 
@@ -33,6 +39,9 @@ class Row:
         inputs: Tensors; backward passes differentiate by those that require gradients.
         gigabytes: That the forward pass reads and writes at least once, for the share of the copy bandwidth.
         tolerance: Of outputs and gradients, relative to the largest.
+        goals: How many times faster than a peer ours should be, forward and backward.
+        memory: The share of a peer's extra memory that ours may take.
+        left_out: Peers that are not run, and why.
     """
 
     name: str
@@ -42,29 +51,41 @@ class Row:
     gigabytes: float
     tolerance: float = 1e-4
     goals: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
-def measure(row: Row, seconds: float = 8.0) -> dict[str, Any]:
-    """Milliseconds and megabytes of forward, and of forward and backward, by callable."""
+def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
+    """Milliseconds and megabytes of forward and backward, and of forward, by callable.
+
+    All run once to be compared, then by turns until ``seconds`` are over, at least once.
+    """
     calls = {"ours": row.ours, **row.peers}
-    passes = {"forward": _forward, "forward+backward": _both}
-    result: dict[str, Any] = {"name": row.name, "goals": row.goals, "copy": copy_bandwidth()}
-    gradient = torch.randn_like(row.ours(*row.inputs))
-    expected = _both(row.ours, row.inputs, gradient)
-    for name, call in row.peers.items():
-        for a, b in zip(_both(call, row.inputs, gradient), expected, strict=True):
-            assert float((a - b).abs().max()) <= row.tolerance * float(b.abs().max() + 1), f"{row.name}: {name} differs"
-    for label, run in passes.items():
-        least, end = dict.fromkeys(calls, float("inf")), time.perf_counter() + seconds
-        rounds = 0
-        while rounds < 3 or time.perf_counter() < end:
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
+    result: dict[str, Any] = {"name": row.name, "date": now, "load": os.getloadavg()[0], "copy": copy_bandwidth()}
+    result |= {"goals": row.goals, "memory goals": row.memory, "left out": row.left_out}
+    with torch.no_grad():
+        gradient = torch.randn_like(row.ours(*row.inputs))
+    for label, run in (("forward+backward", _both), ("forward", _forward)):
+        expected: tuple[Tensor, ...] | None = None
+        for name, call in calls.items():
+            found = run(call, row.inputs, gradient)
+            if expected is None:
+                expected = found
+            for a, b in zip(found, expected, strict=True):
+                apart = float((a - b).abs().max()) / float(b.abs().max() + 1) if a.numel() else 0.0
+                assert apart <= row.tolerance, f"{row.name}: {name} differs by {apart:.1e}"
+            del found
+        del expected
+        times, peaks = (dict.fromkeys(calls, float("inf")) for _ in range(2))
+        end = time.perf_counter() + seconds
+        while True:
             for name, call in calls.items():
-                start = time.perf_counter()
-                run(call, row.inputs, gradient)
-                least[name] = min(least[name], time.perf_counter() - start)
-            rounds += 1
-        result[label] = {name: 1e3 * value for name, value in least.items()}
-        result[f"{label} MB"] = {name: _peak(lambda: run(call, row.inputs, gradient)) for name, call in calls.items()}  # noqa: B023
+                spent, peak = _timed(lambda: run(call, row.inputs, gradient))  # noqa: B023
+                times[name], peaks[name] = min(times[name], 1e3 * spent), min(peaks[name], peak)
+            if time.perf_counter() > end:
+                break
+        result[label], result[f"{label} MB"] = times, peaks
     result["share of copy"] = row.gigabytes / (result["forward"]["ours"] / 1e3) / result["copy"]
     return result
 
@@ -80,12 +101,14 @@ def _both(call: Call, inputs: tuple[Tensor, ...], gradient: Tensor) -> tuple[Ten
     return y.detach(), *torch.autograd.grad(y, leaves, gradient)
 
 
-def _peak(run: Callable[[], Any]) -> float:
+def _timed(run: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds, and by how many MB the peak of resident memory grows; what was freed before is given back first."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
-    before = proc_status()["VmRSS"]
+    before, start = proc_status()["VmRSS"], time.perf_counter()
     run()
-    return proc_status()["VmHWM"] - before
+    return time.perf_counter() - start, max(proc_status()["VmHWM"] - before, 0.0)
 
 
 def copy_bandwidth(megabytes: int = 256) -> float:
@@ -99,16 +122,36 @@ def copy_bandwidth(megabytes: int = 256) -> float:
     return 2 * source.nbytes / 1e9 / least
 
 
-def table(module: str, names: list[str], path: Path) -> list[dict[str, Any]]:
-    """The measurements of all rows; each that the file lacks is made by ``python -m MODULE --row NAME``."""
+def table(module: str, groups: list[list[str]], path: Path, again: set[str]) -> list[dict[str, Any]]:
+    """The measurements of all rows that there are.
+
+    Those of the groups that the file lacks, and those that are wanted ``again``, are made by
+    ``python -m MODULE --row NAME --row NAME ...``, a group in a process.
+    """
     known = {row["name"]: row for row in json.loads(path.read_text())} if path.exists() else {}
-    for name in names:
-        if name not in known:
-            row = child("-m", module, "--row", name)
-            if "error" in row:
-                print(f"{name}: {row['error']}")
-                continue
-            known[name] = row
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(list(known.values()), indent=1) + "\n")
-    return [known[name] for name in names if name in known]
+    for group in groups:
+        missing = [name for name in group if name not in known or name in again]
+        while missing:
+            done = set()
+            for row in _measured(module, missing):
+                known[row["name"]] = row
+                done.add(row["name"])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(list(known.values()), indent=1) + "\n")
+                print(row["name"], flush=True)
+            left = [name for name in missing if name not in done]
+            if left:  # the process ended at the first of them
+                print(f"not measured: {left[0]}", flush=True)
+            missing = left[1:]
+    return list(known.values())
+
+
+def _measured(module: str, names: list[str]) -> Iterator[dict[str, Any]]:
+    """Rows as a fresh process prints them, a JSON object a line."""
+    given = [argument for name in names for argument in ("--row", name)]
+    command = [sys.executable, "-W", "ignore", "-m", module, *given]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{"):
+                yield json.loads(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import json
 import re
 import subprocess
@@ -92,6 +93,14 @@ def test_readme_example_runs_and_prints_what_the_readme_says() -> None:
     example = "".join(_blocks("README.md", "python"))
     printed, _snippet = _blocks("README.md", "text")
     assert _python(example).strip() == printed.strip()
+
+
+def test_readme_shows_each_public_function_of_ops() -> None:
+    from graphlab import ops
+
+    example = "".join(_blocks("README.md", "python"))
+    functions = [name for name in ops.__all__ if inspect.isfunction(getattr(ops, name))]
+    assert [name for name in functions if f"ops.{name}(" not in example] == []
 
 
 EXTENSION = """

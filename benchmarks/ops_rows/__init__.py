@@ -1,4 +1,7 @@
-"""The rows of :mod:`benchmarks.ops`, a module for each primitive; each has ``ROWS``: names, and what makes each row."""
+"""The rows of :mod:`benchmarks.ops`, a module for each primitive.
+
+Each has ``GROUPS``: rows that are measured in one process, by name, and what makes each.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from collections.abc import Callable
 
 from benchmarks.harness import Row
 
+Rows = dict[str, Callable[[], Row]]
 
-def rows() -> dict[str, Callable[[], Row]]:
-    """Every row by its name."""
-    found: dict[str, Callable[[], Row]] = {}
+
+def groups() -> list[Rows]:
+    """Every row, in groups of those that share a process."""
+    found: list[Rows] = []
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        found |= importlib.import_module(module.name).ROWS
+        found += getattr(importlib.import_module(module.name), "GROUPS", [])
     return found

@@ -19,7 +19,7 @@ NETWORKS = {
 CASES = ((1, 16), (8, 16), (1, 64))
 """Networks in a batch, and channels; eight networks of 64 channels make the explicit form larger than the machine."""
 KINDS: dict[str, tuple[str, ...]] = {"mean": ("mean",), "PNA": ("mean", "min", "max", "std"), "update": ()}
-GOAL = 3.0
+EXPLICIT = "explicit edges"
 
 
 def row(name: str, kind: str, network: str, batch: int, channels: int) -> Row:
@@ -38,7 +38,16 @@ def row(name: str, kind: str, network: str, batch: int, channels: int) -> Row:
         (_updates(), _explicit_update) if kind == "update" else (_messages(aggregators), _explicit(aggregators))
     )
     size = edges * channels * 4e-9 * (2 if kind == "update" else 1)
-    return Row(name, _each(one), {"explicit edges": _each(other)}, inputs, size, goals={"explicit edges": GOAL})
+    messages = kind != "update"
+    return Row(
+        name,
+        _each(one),
+        {EXPLICIT: _each(other)},
+        inputs,
+        size,
+        goals={EXPLICIT: 3.0} if messages else {},
+        memory={EXPLICIT: 1 / 3} if messages else {},
+    )
 
 
 def _each(function: Callable[..., Tensor]) -> Call:
@@ -111,11 +120,12 @@ def _explicit_update(
     return functional.linear(h, weight, bias)
 
 
-def _name(kind: str, network: str, batch: int, channels: int) -> str:
-    return f"block {kind}, {network}, batch {batch}, {channels}"
+def _group(network: str) -> dict[str, functools.partial[Row]]:
+    cases = [(kind, *sizes) for sizes in CASES for kind in KINDS]
+    names = {f"block {kind}, {network}, batch {batch}, {width}": (kind, batch, width) for kind, batch, width in cases}
+    return {
+        name: functools.partial(row, name, kind, network, batch, width) for name, (kind, batch, width) in names.items()
+    }
 
 
-ROWS: dict[str, Callable[[], Row]] = {
-    _name(*case): functools.partial(row, _name(*case), *case)
-    for case in ((kind, network, *sizes) for network in NETWORKS for sizes in CASES for kind in KINDS)
-}
+GROUPS = [_group(network) for network in NETWORKS]

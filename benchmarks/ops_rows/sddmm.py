@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import torch
 
-from benchmarks.graphs import CHANNELS, SIZES, gigabytes, graph
+from benchmarks.graphs import CHANNELS, CORA, MIDDLE, gigabytes, graph
 from benchmarks.harness import Row
 
 
@@ -26,8 +25,9 @@ def row(name: str, size: str, channels: int) -> Row:
     )
 
 
-ROWS: dict[str, Callable[[], Row]] = {
-    f"sddmm, {size}, {channels}": functools.partial(row, f"sddmm, {size}, {channels}", size, channels)
-    for size in SIZES
-    for channels in CHANNELS
-}
+def _group(size: str, widths: tuple[int, ...]) -> dict[str, functools.partial[Row]]:
+    names = {f"sddmm, {size}, {channels}": channels for channels in widths}
+    return {name: functools.partial(row, name, size, channels) for name, channels in names.items()}
+
+
+GROUPS = [_group(CORA, (64,)), _group(MIDDLE, CHANNELS)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.graphs import CHANNELS, SIZES, gigabytes, graph
-from benchmarks.harness import Row
+from benchmarks.graphs import CHANNELS, CORA, LARGE, MIDDLE, gigabytes, graph
+from benchmarks.harness import Call, Row
+from benchmarks.ops_rows.peers import fitting, installed
 
 
 def stats(name: str, size: str, channels: int) -> Row:
@@ -25,16 +26,36 @@ def stats(name: str, size: str, channels: int) -> Row:
         messages = x[source]
         return torch.stack([layer(messages, target, dim_size=nodes) for layer in layers], dim=1)
 
-    x = torch.randn(nodes, channels, requires_grad=True)
+    megabytes = edge_index.shape[1] * channels * 4e-6
+    peers: dict[str, tuple[Call, float]] = {"four scatters": (scatters, 6 * megabytes)}
+    if installed("torch_scatter"):
+        peers["torch-scatter"] = (_segments(adj, source), 4 * megabytes)
+    kept, left_out = fitting(peers)
     return Row(
         name,
         lambda x: spmm_stats(adj, x),
-        {"four scatters": scatters},
-        (x,),
+        kept,
+        (torch.randn(nodes, channels, requires_grad=True),),
         gigabytes(nodes, edge_index.shape[1], channels),
-        tolerance=1e-3,  # PyG computes the variance as E[x^2] - E[x]^2
-        goals={"four scatters": 4.0},
+        tolerance=1e-3,  # the peers compute the variance as E[x^2] - E[x]^2
+        goals={"four scatters": 4.0} if size == MIDDLE else {},
+        left_out=left_out,
     )
+
+
+def _segments(adj: Any, source: Tensor) -> Call:
+    from torch_scatter import segment_csr
+
+    rowptr = adj.rowptr.long()
+
+    def call(x: Tensor) -> Tensor:
+        messages = x.index_select(0, source)
+        mean, least, most = (segment_csr(messages, rowptr, reduce=reduce) for reduce in ("mean", "min", "max"))
+        variance = segment_csr(messages * messages, rowptr, reduce="mean") - mean * mean
+        deviation = variance.clamp(min=1e-5).sqrt()
+        return torch.stack([mean, least, most, deviation.masked_fill(variance <= 1e-5, 0)], dim=1)
+
+    return call
 
 
 def softmax(name: str, size: str) -> Row:
@@ -46,20 +67,19 @@ def softmax(name: str, size: str) -> Row:
     rowptr = adjacency(edge_index, nodes).rowptr
     target = torch.repeat_interleave(rowptr.diff().long())
     scores = torch.randn(target.numel(), 4, requires_grad=True)
-    return Row(
-        name,
-        lambda s: segment_softmax(s, rowptr),
-        {"PyG": lambda s: pyg(s, target, num_nodes=nodes)},
-        (scores,),
-        2 * scores.numel() * 4 / 1e9,
-    )
+    peers: dict[str, Call] = {"PyG": lambda s: pyg(s, target, num_nodes=nodes)}
+    if installed("torch_scatter"):
+        from torch_scatter import scatter_softmax
+
+        peers["torch-scatter"] = lambda s: scatter_softmax(s, target, dim=0, dim_size=nodes)
+    return Row(name, lambda s: segment_softmax(s, rowptr), peers, (scores,), 2 * scores.numel() * 4 / 1e9)
 
 
-ROWS: dict[str, Callable[[], Row]] = {
-    **{
-        f"statistics, {size}, {channels}": functools.partial(stats, f"statistics, {size}, {channels}", size, channels)
-        for size in SIZES
-        for channels in CHANNELS
-    },
-    **{f"segment softmax, {size}": functools.partial(softmax, f"segment softmax, {size}", size) for size in SIZES},
-}
+def _group(size: str, widths: tuple[int, ...]) -> dict[str, functools.partial[Row]]:
+    names = {f"statistics, {size}, {channels}": channels for channels in widths}
+    rows = {name: functools.partial(stats, name, size, channels) for name, channels in names.items()}
+    name = f"segment softmax, {size}"
+    return rows | {name: functools.partial(softmax, name, size)}
+
+
+GROUPS = [_group(CORA, (64,)), _group(MIDDLE, CHANNELS), _group(LARGE, (16, 64))]

@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-ORDER = ("triton", "numba", "csr", "torch_sparse", "reference")
-"""Backends, the preferred first: Triton (CUDA), numba (CPU), torch's own CSR products, torch-sparse, plain PyTorch."""
+ORDER = ("triton", "numba", "csr", "torch_sparse", "torch_scatter", "reference")
+"""Backends, the preferred first: Triton (CUDA), numba (CPU), torch's own CSR products where it has MKL, torch-sparse,
+torch-scatter, plain PyTorch."""
 
 ENVIRONMENT = "GRAPHLAB_BACKEND"
 

@@ -11,6 +11,7 @@ walked and the longer one searched: :math:`\min(d_i, d_j) \log \max(d_i, d_j)` s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -24,7 +25,7 @@ Part = Literal["common", "first", "second"]
 _PARTS: tuple[Part, ...] = ("common", "first", "second")
 
 GATHERED = 1 << 22
-"""Entries of neighbour lists that the plain version gathers at a time."""
+"""Entries of neighbour lists that are gathered at a time."""
 
 
 class Nodes(NamedTuple):
@@ -162,18 +163,35 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    """Each node gets the gradients of the pairs on whose list it is."""
-    rowptr, nodes = _lists(*ctx.saved_tensors)[2 * ctx.part :][:2]
-    turned = torch.ops.graphlab.transpose(rowptr, nodes, None, None, None, None, ctx.num_nodes)
-    lists = Adjacency(turned[0], turned[1], None, rowptr, nodes)
-    dx = torch.ops.graphlab.spmm(*lists, None, dy.unsqueeze(1).contiguous(), None, False).squeeze(1)
-    return (*(None,) * 7, dx, None)
+    return (*(None,) * 7, _pool_gradient(*ctx.saved_tensors, dy.contiguous(), ctx.num_nodes, ctx.part), None)
+
+
+def _gradient_fake(*arguments: Any) -> Tensor:
+    dy, num_nodes = arguments[7:9]
+    result: Tensor = dy.new_empty(num_nodes, dy.shape[1])
+    return result
+
+
+def _gradient_save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *adj, pairs, _, _, ctx.part = inputs
+    ctx.save_for_backward(*adj, pairs)
+
+
+def _gradient_backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
+    return (*(None,) * 7, _pool(*ctx.saved_tensors, ddx.contiguous(), ctx.part), None, None)
 
 
 _counts = define("overlap_counts", f"({ADJACENCY}, Tensor pairs) -> Tensor", _counts_fake)
 _lists = define("overlap_lists", f"({ADJACENCY}, Tensor pairs) -> Tensor[]", _lists_fake)
 _pool = define(
     "overlap_pool", f"({ADJACENCY}, Tensor pairs, Tensor x, int part) -> Tensor", _pool_fake, _save, _backward
+)
+_pool_gradient = define(
+    "overlap_pool_gradient",
+    f"({ADJACENCY}, Tensor pairs, Tensor dy, SymInt num_nodes, int part) -> Tensor",
+    _gradient_fake,
+    _gradient_save,
+    _gradient_backward,
 )
 
 
@@ -185,22 +203,29 @@ def lists_reference(adj: Adjacency, pairs: Tensor) -> list[Tensor]:
     """Intersections of sorted keys (pair, node), for as many pairs at a time as :data:`GATHERED` allows."""
     adj = prepared(adj, pairs)
     degree = adj.rowptr.diff().long()
-    gathered = (degree[pairs[0]] + degree[pairs[1]]).cumsum(0)
     found: list[list[Tensor]] = [[], [], []]
-    start = 0
-    while start < pairs.shape[1]:
-        before = int(gathered[start - 1]) if start else 0
-        stop = max(start + 1, int(torch.searchsorted(gathered, before + GATHERED, right=True)))
-        first, second = (_keys(adj, degree, pairs[end, start:stop], start) for end in (0, 1))
+    for chunk in chunks(adj, pairs):
+        first, second = (_keys(adj, degree, pairs[end, chunk], chunk.start) for end in (0, 1))
         shared = torch.isin(first, second, assume_unique=True)
         found[0].append(first[shared])
         found[1].append(first[~shared])
         found[2].append(second[~torch.isin(second, first, assume_unique=True)])
-        start = stop
     results = []
     for keys in (torch.cat(part) if part else pairs.new_empty(0) for part in found):
         results += [pointer(keys // adj.num_targets, pairs.shape[1]), keys % max(adj.num_targets, 1)]
     return results
+
+
+def chunks(adj: Adjacency, pairs: Tensor) -> Iterator[slice]:
+    """Ranges of pairs whose lists have at most :data:`GATHERED` entries together, or of one pair."""
+    degree = adj.rowptr.diff().long()
+    gathered = (degree[pairs[0]] + degree[pairs[1]]).cumsum(0)
+    start = 0
+    while start < pairs.shape[1]:
+        before = int(gathered[start - 1]) if start else 0
+        stop = max(start + 1, int(torch.searchsorted(gathered, before + GATHERED, right=True)))
+        yield slice(start, stop)
+        start = stop
 
 
 def _keys(adj: Adjacency, degree: Tensor, nodes: Tensor, first_pair: int) -> Tensor:
@@ -219,7 +244,27 @@ def counts_reference(adj: Adjacency, pairs: Tensor) -> Tensor:
 
 @implement("overlap_pool", "reference")
 def pool_reference(adj: Adjacency, pairs: Tensor, x: Tensor, part: int) -> Tensor:
+    """Sums over the lists of as many pairs at a time as :data:`GATHERED` allows."""
+    adj, values = prepared(adj, pairs), accumulated(x)
+    pooled = values.new_zeros(pairs.shape[1], x.shape[1])
+    for chunk in chunks(adj, pairs):
+        pair, nodes = _members(adj, pairs[:, chunk], part)
+        pooled[chunk].index_add_(0, pair, values[nodes])
+    return pooled.to(x.dtype)
+
+
+@implement("overlap_pool_gradient", "reference")
+def pool_gradient_reference(adj: Adjacency, pairs: Tensor, dy: Tensor, num_nodes: int, part: int) -> Tensor:
+    """Each node gets the gradients of the pairs on whose list it is."""
+    adj, gradient = prepared(adj, pairs), accumulated(dy)
+    dx = gradient.new_zeros(num_nodes, dy.shape[1])
+    for chunk in chunks(adj, pairs):
+        pair, nodes = _members(adj, pairs[:, chunk], part)
+        dx.index_add_(0, nodes, gradient[chunk][pair])
+    return dx.to(dy.dtype)
+
+
+def _members(adj: Adjacency, pairs: Tensor, part: int) -> tuple[Tensor, Tensor]:
+    """The pair of each entry of one of the three lists, and the entries."""
     rowptr, nodes = lists_reference(adj, pairs)[2 * part :][:2]
-    pair = torch.repeat_interleave(rowptr.diff(), output_size=nodes.numel())
-    pooled = x.new_zeros(pairs.shape[1], x.shape[1], dtype=accumulated(x[:0]).dtype)
-    return pooled.index_add_(0, pair, accumulated(x)[nodes]).to(x.dtype)
+    return torch.repeat_interleave(rowptr.diff(), output_size=nodes.numel()), nodes

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from graphlab.ops.adjacency import Adjacency, as_adjacency
-from graphlab.ops.library import ADJACENCY, define, transposed
+from graphlab.ops.library import ADJACENCY, accumulated, define, transposed
 from graphlab.ops.spmm import spmm
 
 
@@ -34,7 +34,8 @@ def propagate(adj: Any, x: Tensor, coefficients: Tensor, weight: Tensor | None =
         weight: Of the edges in their order, ``[num_edges]``; a constant. For weights that learn, add :func:`hops` up.
 
     Returns:
-        ``[num_nodes, channels]``; differentiable in ``x`` and ``coefficients``.
+        ``[num_nodes, channels]``; differentiable in ``x`` and ``coefficients``. Hops of half precision are rounded to
+        it, and added up in float32.
 
     Raises:
         ValueError: for sizes or dtypes that do not fit, and for weights that require gradients.
@@ -71,8 +72,8 @@ def hops(adj: Any, x: Tensor, steps: int, weight: Tensor | None = None) -> Tenso
 
 
 def _square(adj: Any, x: Tensor) -> Adjacency:
-    if x.dim() != 2:
-        raise ValueError(f"x: expected [num_nodes, channels], got {list(x.shape)}")
+    if x.dim() != 2 or not x.is_floating_point():
+        raise ValueError(f"x: expected floating [num_nodes, channels], got {x.dtype} {list(x.shape)}")
     given = as_adjacency(adj, x.shape[0])
     if given.num_targets != x.shape[0]:
         raise ValueError(f"adj: expected as many targets as sources, got {given.num_targets} and {x.shape[0]}")
@@ -104,14 +105,15 @@ def _sum_and_products(
     adj: Adjacency, weight: Tensor | None, h: Tensor, coefficients: Tensor, x: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """The sum of the hops of ``h``, and the inner product of each with ``x``."""
-    total, products = h * coefficients[0], torch.zeros_like(coefficients)
+    dtype, factors = h.dtype, accumulated(coefficients)
+    total, products = accumulated(h) * factors[0], torch.zeros_like(factors)
     for step in range(coefficients.numel()):
         if step:
             h = spmm(adj, h, weight)
-            total.addcmul_(h, coefficients[step])
+            total.addcmul_(accumulated(h), factors[step])
         if x is not None:
-            products[step] = torch.dot(x.flatten(), h.flatten())
-    return total, products
+            products[step] = torch.dot(accumulated(x).flatten(), accumulated(h).flatten())
+    return total.to(dtype), products.to(dtype)
 
 
 def _products_fake(*arguments: Any) -> tuple[Tensor, Tensor]:

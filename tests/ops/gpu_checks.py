@@ -123,7 +123,7 @@ def check_overlap(name: str, dtype: torch.dtype, device: str) -> None:
     pairs[:, :1] = 0
     x = values(nodes, 3, dtype=dtype, device=device)
     for part in ("common", "first", "second"):
-        same(lambda x, of=part: overlap_pool(adj, pairs, x, of), ("overlap_pool", "overlap_lists"), x)
+        same(lambda x, of=part: overlap_pool(adj, pairs, x, of), ("overlap_pool", "overlap_pool_gradient"), x)
     found = []
     for route in ("reference", "triton"):
         with backend(route):

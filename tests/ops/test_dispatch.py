@@ -61,10 +61,9 @@ def test_backend_that_does_not_take_the_arguments_says_so() -> None:
         spmm(ADJ, X.half())
 
 
-def test_without_numba_other_backends_run(tmp_path: Path) -> None:
-    (tmp_path / "numba.py").write_text("raise ImportError('not installed')")
-    program = """
+PROGRAM = """
 import torch
+torch.backends.mkl.is_available = lambda: {mkl}
 from graphlab.ops import adjacency, available, ran, spmm
 adj = adjacency(torch.tensor([[0, 1, 2], [1, 2, 0]]), 3)
 for reduce in ("sum", "mean", "min", "max"):
@@ -72,15 +71,24 @@ for reduce in ("sum", "mean", "min", "max"):
     assert torch.equal(spmm(adj, x, reduce=reduce), x[[2, 0, 1]])
     spmm(adj, x, reduce=reduce).sum().backward()
     assert torch.equal(x.grad, torch.ones(3, 2))
-print("numba" in available("spmm"), ran["spmm"])
+print(*available("spmm"), ran["spmm"])
 """
-    environment = {name: value for name, value in os.environ.items() if name != ENVIRONMENT}
+
+
+@pytest.mark.parametrize("mkl", [True, False])
+@pytest.mark.parametrize("numba", [True, False])
+def test_without_numba_or_mkl_other_backends_run(tmp_path: Path, numba: bool, mkl: bool) -> None:
+    if not numba:
+        (tmp_path / "numba.py").write_text("raise ImportError('not installed')")
+    environment = {name: value for name, value in os.environ.items() if name not in (ENVIRONMENT, "TRITON_INTERPRET")}
     environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent.parent)])
-    result = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", PROGRAM.format(mkl=mkl and torch.backends.mkl.is_available())]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == ["False", "csr"]
+    *installed, ran_last = result.stdout.split()
+    expected = {"numba": numba, "csr": mkl and torch.backends.mkl.is_available(), "reference": True}
+    assert {name: name in installed for name in expected} == expected
+    assert ran_last == installed[0]
 
 
 def test_operators_work_on_tensors_that_only_have_shapes() -> None:

@@ -46,17 +46,6 @@ def test_gradients_without_bias_and_weight(edge_index: Tensor) -> None:
     assert torch.autograd.gradcheck(lambda x, gate: gated_hops(edge_index, x, 2, gate), (x, gate))
 
 
-def test_compiled_whole(edge_index: Tensor) -> None:
-    adj, x, gate = adjacency(edge_index, SIZE), torch.randn(SIZE, 3, requires_grad=True), torch.randn(3)
-
-    def score(x: Tensor) -> Tensor:
-        return gated_hops(adj, x, 3, gate).relu().sum()
-
-    (plain,) = torch.autograd.grad(score(x), x)
-    (compiled,) = torch.autograd.grad(torch.compile(score, fullgraph=True, backend="aot_eager")(x), x)
-    torch.testing.assert_close(compiled, plain)
-
-
 def test_what_does_not_fit(edge_index: Tensor) -> None:
     x, gate = torch.randn(SIZE, 3), torch.randn(3)
     with pytest.raises(ValueError, match="steps: expected 0 or more, got -1"):

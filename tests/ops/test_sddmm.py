@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graphlab.ops import adjacency, backend, ran, sddmm
 from tests.ops.graphs import GRAPHS, TOLERANCE, Graph, backends, features, graphs
+from tests.ops.random_graphs import int64
 
 EVERY = ["reference", *backends("sddmm")]
 
@@ -74,6 +75,13 @@ def test_half_precision_is_summed_in_single() -> None:
     for name in EVERY:
         with backend(name):
             assert sddmm(adj, *[torch.ones(1, 2048, dtype=torch.bfloat16)] * 2).item() == 2048
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_wide_indices_give_the_same(name: str) -> None:
+    adj, q = adjacency(*GRAPHS["random"]), features((50, 2, 5))
+    with backend(name):
+        assert torch.equal(sddmm(int64(adj), q, q), sddmm(adj, q, q))
 
 
 def test_inputs_need_not_be_contiguous() -> None:

@@ -1,4 +1,4 @@
-"""Sums and means by torch's own sparse products on a CPU: Intel's library where numba is not installed."""
+"""Sums and means by torch's own sparse products on a CPU: Intel's library, for a torch built with it, without numba."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from graphlab.ops.dispatch import implement
 
 
 def supports(adj: Adjacency, weight: Tensor | None, x: Tensor, scale: Tensor | None, mean: bool) -> bool:
-    """Single and double precision of something, where torch has MKL."""
-    mkl: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    return mkl and x.is_cpu and x.dtype in (torch.float32, torch.float64)
+    """Single and double precision."""
+    return x.is_cpu and x.dtype in (torch.float32, torch.float64)
 
 
-@implement("spmm", "csr", supports)
 def spmm(adj: Adjacency, weight: Tensor | None, x: Tensor, scale: Tensor | None, mean: bool) -> Tensor:
     """A product for each head; a mean divides the sums."""
     return by_heads(product, adj, weight, x, scale, mean)
+
+
+if torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
+    implement("spmm", "csr", supports)(spmm)
 
 
 def product(adj: Adjacency, values: Tensor, x: Tensor) -> Tensor:

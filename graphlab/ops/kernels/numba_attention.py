@@ -92,7 +92,7 @@ def attention_gradient(
     over_rows(back.rowptr.numpy(), width, sources)
     datt = norm.new_empty(0, 0)
     if att is not None:
-        datt = torch.einsum("nhd,nhd->hd", accumulated(q), dq) + torch.einsum("nhd,nhd->hd", accumulated(k), dk)
+        datt = (accumulated(q) * dq).sum(dim=0) + (accumulated(k) * dk).sum(dim=0)
         dq, dk = dq.mul_(accumulated(att)), dk.mul_(accumulated(att))
     return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), datt.to(q.dtype), dbias.to(q.dtype)
 

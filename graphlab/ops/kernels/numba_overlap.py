@@ -10,7 +10,7 @@ from torch import Tensor
 from graphlab.ops.adjacency import Adjacency
 from graphlab.ops.dispatch import implement
 from graphlab.ops.kernels.compiled import FAST, array, on_cpu
-from graphlab.ops.kernels.threads import over_rows
+from graphlab.ops.kernels.threads import LINE, over_rows
 from graphlab.ops.library import accumulated
 from graphlab.ops.overlap import prepared
 
@@ -37,18 +37,37 @@ def lists(adj: Adjacency, pairs: Tensor) -> list[Tensor]:
         _list(first, last, rowptr, col, ends, starts, common, first_only, second_only)
 
     over_rows(_work(adj, pairs), 4, loop)
-    return [tensor for pair in zip(rowptrs.unbind(0), nodes, strict=True) for tensor in pair]
+    return [tensor for rowptr, part in zip(rowptrs, nodes, strict=True) for tensor in (rowptr.clone(), part)]
 
 
 @implement("overlap_pool", "numba", on_cpu)
 def pool(adj: Adjacency, pairs: Tensor, x: Tensor, part: int) -> Tensor:
     adj, values = prepared(adj, pairs), array(x)
-    result = torch.empty(pairs.shape[1], x.shape[1], dtype=accumulated(x[:0]).dtype)
+    result = torch.zeros(pairs.shape[1], x.shape[1], dtype=accumulated(x[:0]).dtype)
     rowptr, col, ends, out = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), result.numpy()
-    over_rows(
-        _work(adj, pairs), x.shape[1], lambda first, last: _pool(first, last, rowptr, col, ends, part, values, out)
-    )
+
+    def loop(first: int, last: int) -> None:
+        _walk(first, last, 0, x.shape[1], rowptr, col, ends, part, values, out, False)
+
+    over_rows(_work(adj, pairs), x.shape[1], loop)
     return result.to(x.dtype)
+
+
+@implement("overlap_pool_gradient", "numba", on_cpu)
+def pool_gradient(adj: Adjacency, pairs: Tensor, dy: Tensor, num_nodes: int, part: int) -> Tensor:
+    """Threads share the channels out: rows of one node are added to in the order of the pairs."""
+    adj, gradient = prepared(adj, pairs), array(dy)
+    dx = torch.zeros(num_nodes, dy.shape[1], dtype=accumulated(dy[:0]).dtype)
+    rowptr, col, ends, out = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), dx.numpy()
+    step = LINE // dx.element_size()
+    blocks = np.arange(-(-dy.shape[1] // step) + 1) * int(_work(adj, pairs)[-1])
+
+    def loop(first: int, last: int) -> None:
+        channels = first * step, min(last * step, dy.shape[1])
+        _walk(0, pairs.shape[1], *channels, rowptr, col, ends, part, out, gradient, True)
+
+    over_rows(blocks, step, loop)
+    return dx.to(dy.dtype)
 
 
 def _work(adj: Adjacency, pairs: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -111,19 +130,23 @@ def _list(first, last, rowptr, col, pairs, starts, common, first_only, second_on
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def _pool(first, last, rowptr, col, pairs, part, x, out):  # type: ignore[no-untyped-def]
+def _walk(first, last, low, high, rowptr, col, pairs, part, x, y, back):  # type: ignore[no-untyped-def]
+    """Add ``x`` of each node on a pair's list to the pair's ``y``, or ``back``; channels from ``low`` to ``high``."""
     for pair in range(first, last):
-        out[pair] = 0
         a, b = pairs[0, pair], pairs[1, pair]
         walked, searched = (b, a) if part == 2 else (a, b)
         if part == 0 and rowptr[b + 1] - rowptr[b] < rowptr[a + 1] - rowptr[a]:
             walked, searched = b, a
         place, end = rowptr[searched], rowptr[searched + 1]
         for e in range(rowptr[walked], rowptr[walked + 1]):
-            place = _found(col, place, end, col[e])
-            shared = place < end and col[place] == col[e]
-            if shared == (part == 0):
-                for c in range(out.shape[1]):
-                    out[pair, c] += x[col[e], c]
+            node = col[e]
+            place = _found(col, place, end, node)
+            shared = place < end and col[place] == node
+            if shared == (part == 0) and back:
+                for c in range(low, high):
+                    x[node, c] += y[pair, c]
+            elif shared == (part == 0):
+                for c in range(low, high):
+                    y[pair, c] += x[node, c]
             if part == 0 and place == end:
                 break

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from graphlab.ops.adjacency import Adjacency
 from graphlab.ops.dispatch import implement
-from graphlab.ops.kernels.compiled import FAST, array, on_cpu, permutation
+from graphlab.ops.kernels.compiled import FAST, array, on_cpu
 from graphlab.ops.kernels.numba_exp import LANES, exponentials
+from graphlab.ops.kernels.numba_spmm import add_to_sources
 from graphlab.ops.kernels.threads import over_rows
 from graphlab.ops.library import accumulated
-from graphlab.ops.stats import FLOOR, STATS, coefficients
+from graphlab.ops.stats import FLOOR, STATS
 
 # ---- softmax ------------------------------------------------------------------------------------------------------
 
@@ -168,45 +169,73 @@ def _improve(best, where, x, e, largest):  # type: ignore[no-untyped-def]
 def stats_gradient(
     adj: Adjacency, x: Tensor, y: Tensor, mean: Tensor, least: Tensor, most: Tensor, dy: Tensor, stats: list[int]
 ) -> Tensor:
-    at, back = _places(stats), adj.transposed
-    level, steep = coefficients(adj, y, dy, stats)
-    dx = torch.empty(x.shape, dtype=level.dtype)
-    place = permutation(back)
-    if adj.perm is not None:
-        inverse = np.empty_like(permutation(adj))
-        inverse[permutation(adj)] = np.arange(len(inverse), dtype=inverse.dtype)
-        place = inverse[place] if len(place) else inverse
-    rowptr, col, values, given, out = back.rowptr.numpy(), back.col.numpy(), array(x), array(dy), dx.numpy()
-    levels, steeps, centre, low, high = array(level), array(steep), mean.numpy(), least.numpy(), most.numpy()
+    r"""Of what is not an extremum, two rows of each target reach its sources: with any :math:`o` (here the features of
+    the first node, so that a common offset does not cancel)
 
-    def loop(first: int, last: int) -> None:
-        _gradient(
-            first, last, rowptr, col, place, values, given, levels, steeps, centre, low, high, at["min"], at["max"], out
-        )  # fmt: skip
+    .. math:: \sum_i a_i + b_i (x_j - \mu_i) = \sum_i (a_i - b_i (\mu_i - o)) + (x_j - o) \sum_i b_i
+    """
+    at, back, channels = _places(stats), adj.transposed, x.shape[1]
+    values, given, results = array(x), array(dy), array(y)
+    dx = torch.zeros(x.shape, dtype=accumulated(x[:0]).dtype)
+    offset = np.nan_to_num(values[0], nan=0, posinf=0, neginf=0) if len(values) else np.zeros(channels, values.dtype)
+    deviates = max(at["var"], at["std"]) >= 0
+    rows = np.empty((adj.num_targets, (1 + deviates) * channels), values.dtype)
+    rowptr, centre, out = adj.rowptr.numpy(), mean.numpy(), dx.numpy()
 
-    over_rows(rowptr, len(stats) * x.shape[1], loop)
+    def targets(first: int, last: int) -> None:
+        _rows_of_targets(
+            first, last, rowptr, results, given, centre, offset, at["sum"], at["mean"], at["var"], at["std"], rows
+        )
+
+    def sources(first: int, last: int) -> None:
+        _gradient(first, last, back.rowptr.numpy(), back.col.numpy(), values, offset, rows, out)
+
+    if deviates or max(at["sum"], at["mean"]) >= 0:
+        over_rows(np.arange(adj.num_targets + 1), 4 * channels, targets)
+        over_rows(back.rowptr.numpy(), rows.shape[1], sources)
+    for name, place in (("min", least), ("max", most)):
+        if at[name] >= 0:
+            add_to_sources(adj, place.unsqueeze(1), dy[:, at[name]].unsqueeze(1), dx.unsqueeze(1))
     return dx.to(x.dtype)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def _gradient(  # type: ignore[no-untyped-def]
-    first, last, rowptr, col, place, x, dy, level, steep, mean, least, most, at_min, at_max, dx
+def _rows_of_targets(  # type: ignore[no-untyped-def]
+    first, last, rowptr, y, dy, mean, offset, at_sum, at_mean, at_var, at_std, rows
 ):
-    nothing = dx.dtype.type(0)
+    channels = offset.shape[0]
+    one, nothing = rows.dtype.type(1), rows.dtype.type(0)
+    for i in range(first, last):
+        share = one / max(rowptr[i + 1] - rowptr[i], 1)
+        for c in range(channels):
+            level, steep = nothing, nothing
+            if at_sum >= 0:
+                level += dy[i, at_sum, c]
+            if at_mean >= 0:
+                level += dy[i, at_mean, c] * share
+            if at_var >= 0:
+                steep += dy[i, at_var, c] * 2 * share
+            if at_std >= 0 and y[i, at_std, c] != 0:
+                steep += dy[i, at_std, c] * share / y[i, at_std, c]
+            if rows.shape[1] > channels:
+                level -= steep * (mean[i, c] - offset[c])
+                rows[i, channels + c] = steep
+            rows[i, c] = level
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _gradient(first, last, rowptr, col, x, offset, rows, dx):  # type: ignore[no-untyped-def]
+    channels = x.shape[1]
+    total = np.empty(rows.shape[1], rows.dtype)
     for j in range(first, last):
-        row = dx[j]
-        row[:] = 0
+        total[:] = 0
         for t in range(rowptr[j], rowptr[j + 1]):
             i = col[t]
-            e = t if len(place) == 0 else place[t]
-            for c in range(row.shape[0]):
-                row[c] += level[i, c]
-            if steep.shape[0] > 0:
-                for c in range(row.shape[0]):
-                    row[c] += steep[i, c] * (x[j, c] - mean[i, c])
-            if at_min >= 0:
-                for c in range(row.shape[0]):
-                    row[c] += dy[i, at_min, c] if least[i, c] == e else nothing
-            if at_max >= 0:
-                for c in range(row.shape[0]):
-                    row[c] += dy[i, at_max, c] if most[i, c] == e else nothing
+            for c in range(total.shape[0]):
+                total[c] += rows[i, c]
+        if rowptr[j] == rowptr[j + 1]:
+            continue
+        for c in range(channels):
+            dx[j, c] = total[c]
+            if total.shape[0] > channels:
+                dx[j, c] += (x[j, c] - offset[c]) * total[channels + c]

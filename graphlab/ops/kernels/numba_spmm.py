@@ -23,10 +23,7 @@ from graphlab.ops.kernels.compiled import (
     store,
     times,
 )
-from graphlab.ops.kernels.threads import over_rows
-
-LINE = 64
-"""Bytes that a CPU reads at a time."""
+from graphlab.ops.kernels.threads import LINE, over_rows
 
 
 def like(x: Tensor, *shape: int) -> Tensor:
@@ -200,31 +197,37 @@ def _extremum_few(i, h, start, begin, end, col, perm, weight, x, sign, channels,
 def extremum_gradient(
     adj: Adjacency, weight: Tensor | None, x: Tensor, place: Tensor, dy: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Threads share the channels out: rows of one source are added to in the order of the targets."""
-    values, weights, gradient = array(x), _optional(weight), array(dy)
-    perm = None if weight is None else _optional(adj.perm)
-    _, heads, channels = x.shape
     dx = like(x, *x.shape).zero_()
-    col, where, out = adj.col.numpy(), place.numpy(), dx.numpy()
-    lines = -(-channels * dx.element_size() // LINE)
-    columns = np.arange(lines + 1) * (adj.num_targets * heads)
-    step = LINE // dx.element_size()
-
-    def loop(first: int, last: int) -> None:
-        _source_gradient(first * step, min(last * step, channels), perm, weights, col, where, gradient, out)
-
-    over_rows(columns, step, loop)
+    add_to_sources(adj, place, dy, dx, weight)
     dx = dx if dx.dtype == x.dtype else dx.to(x.dtype)
     if weight is None:
         return dx, x.new_empty(0)
+    values, gradient, perm, where, col = array(x), array(dy), _optional(adj.perm), place.numpy(), adj.col.numpy()
     dw = like(x, *weight.shape).zero_()
     dweight = dw.numpy()
 
     def loop_of_weights(first: int, last: int) -> None:
         _weight_gradient(first, last, perm, values, col, where, gradient, dweight)
 
-    over_rows(adj.rowptr.numpy(), heads * channels, loop_of_weights)
+    over_rows(adj.rowptr.numpy(), x.shape[1] * x.shape[2], loop_of_weights)
     return dx, dw.to(weight.dtype)
+
+
+def add_to_sources(adj: Adjacency, place: Tensor, dy: Tensor, dx: Tensor, weight: Tensor | None = None) -> None:
+    """Add each of ``[num_targets, heads, channels]`` to the source of the edge that attained the extremum.
+
+    Threads share the channels out: rows of one source are added to in the order of the targets.
+    """
+    weights, gradient, where, col, out = _optional(weight), array(dy), place.numpy(), adj.col.numpy(), dx.numpy()
+    perm = None if weight is None else _optional(adj.perm)
+    _, heads, channels = dy.shape
+    step = LINE // dx.element_size()
+    lines = np.arange(-(-channels // step) + 1) * (adj.num_targets * heads)
+
+    def loop(first: int, last: int) -> None:
+        _source_gradient(first * step, min(last * step, channels), perm, weights, col, where, gradient, out)
+
+    over_rows(lines, step, loop)
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)

@@ -19,6 +19,8 @@ import torch
 
 SERIAL = 1 << 20
 """Work, in multiplications, below which a thread costs more than it saves: about 0.2 ms."""
+LINE = 64
+"""Bytes that a CPU reads at a time; two threads that write into one hinder each other."""
 _CHUNKS = 8
 """Ranges a thread: hubs make ranges of equal numbers of edges unequal in time."""
 

@@ -24,8 +24,9 @@ from graphlab.ops.kernels.triton_rows import (
     tile,
     tuned,
 )
-from graphlab.ops.kernels.triton_spmm import add_partial, partial_sums
-from graphlab.ops.overlap import prepared
+from graphlab.ops.kernels.triton_spmm import add_partial, partial_sums, spmm
+from graphlab.ops.library import accumulated
+from graphlab.ops.overlap import chunks, prepared
 
 
 @implement("overlap_counts", "triton", on_gpu)
@@ -63,6 +64,18 @@ def pool(adj: Adjacency, pairs: Tensor, x: Tensor, part: int) -> Tensor:
     _launch(first, adj, walks, pointer, x=x.contiguous(), y=y, partial=partial, inside=part == 0)
     add_partial(others, partial, y)
     return y.squeeze(1)
+
+
+@implement("overlap_pool_gradient", "triton", on_gpu)
+def pool_gradient(adj: Adjacency, pairs: Tensor, dy: Tensor, num_nodes: int, part: int) -> Tensor:
+    """Products with the transposed lists of as many pairs at a time as are gathered."""
+    adj, gradient = prepared(adj, pairs), accumulated(dy).unsqueeze(1)
+    dx = gradient.new_zeros(num_nodes, 1, dy.shape[1])
+    for chunk in chunks(adj, pairs):
+        rowptr, nodes = lists(adj, pairs[:, chunk])[2 * part :][:2]
+        turned = torch.ops.graphlab.transpose(rowptr, nodes, None, None, None, None, num_nodes)
+        dx += spmm(Adjacency(*turned[:2]), None, gradient[chunk].contiguous(), None, False)
+    return dx.squeeze(1).to(dy.dtype)
 
 
 def _walks(adj: Adjacency, pairs: Tensor, part: int) -> tuple[list[Tensor], Tensor]:
