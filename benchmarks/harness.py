@@ -1,9 +1,9 @@
 """What rows of benchmarks have in common: ours against peers at their best, on the same inputs, outputs compared first.
 
-A row builds its callables; :func:`measure` runs ours and the peers' by turns and keeps of each the least time and the
-least growth of the peak memory. :func:`table` measures rows that a JSON file does not hold yet, those of a group in one
-fresh process, and writes the file after each: a run that was interrupted, or was asked for some rows, goes on where it
-stopped.
+A row builds its callables; :func:`measure` runs ours and the peers' by turns and keeps the least time of each, then the
+growth of the peak memory in one run of each. :func:`table` measures rows that a JSON file does not hold yet, those of a
+group in one fresh process, and writes the file after each: a run that was interrupted, or was asked for some rows, goes
+on where it stopped.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Row:
 def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
     """Milliseconds and megabytes of forward and backward, and of forward, by callable.
 
-    All run once to be compared, then by turns until ``seconds`` are over, at least once.
+    All run once to be compared, then by turns until ``seconds`` are over, three times if that is soon enough.
     """
     calls = {"ours": row.ours, **row.peers}
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
@@ -77,15 +77,16 @@ def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
                 assert apart <= row.tolerance, f"{row.name}: {name} differs by {apart:.1e}"
             del found
         del expected
-        times, peaks = (dict.fromkeys(calls, float("inf")) for _ in range(2))
-        end = time.perf_counter() + seconds
-        while True:
+        times = dict.fromkeys(calls, float("inf"))
+        rounds, start = 0, time.perf_counter()
+        while rounds == 0 or time.perf_counter() < start + (seconds if rounds >= 3 else 5 * seconds):
+            rounds += 1
             for name, call in calls.items():
-                spent, peak = _timed(lambda: run(call, row.inputs, gradient))  # noqa: B023
-                times[name], peaks[name] = min(times[name], 1e3 * spent), min(peaks[name], peak)
-            if time.perf_counter() > end:
-                break
-        result[label], result[f"{label} MB"] = times, peaks
+                begin = time.perf_counter()
+                run(call, row.inputs, gradient)
+                times[name] = min(times[name], 1e3 * (time.perf_counter() - begin))
+        result[label] = times
+        result[f"{label} MB"] = {name: _peak(lambda: run(call, row.inputs, gradient)) for name, call in calls.items()}  # noqa: B023
     result["share of copy"] = row.gigabytes / (result["forward"]["ours"] / 1e3) / result["copy"]
     return result
 
@@ -101,14 +102,14 @@ def _both(call: Call, inputs: tuple[Tensor, ...], gradient: Tensor) -> tuple[Ten
     return y.detach(), *torch.autograd.grad(y, leaves, gradient)
 
 
-def _timed(run: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds, and by how many MB the peak of resident memory grows; what was freed before is given back first."""
+def _peak(run: Callable[[], Any]) -> float:
+    """By how many MB the peak of resident memory grows; what was freed before is given back first."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
-    before, start = proc_status()["VmRSS"], time.perf_counter()
+    before = proc_status()["VmRSS"]
     run()
-    return time.perf_counter() - start, max(proc_status()["VmHWM"] - before, 0.0)
+    return max(proc_status()["VmHWM"] - before, 0.0)
 
 
 def copy_bandwidth(megabytes: int = 256) -> float:

@@ -9,6 +9,7 @@ measured where they are installed, Cora where ``$GRAPHLAB_DATA`` has it.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rich.console import Console
 
 from benchmarks.harness import measure, table
 from benchmarks.ops_rows import groups
+from benchmarks.ops_rows.peers import installed
 from benchmarks.process import ROOT
 from benchmarks.report import Section, Target, machine, show, write
 
@@ -92,6 +94,9 @@ def main() -> None:
             print(json.dumps(measure(every[name]())), flush=True)
         return
     about, path = machine(), RESULTS / "ops.json"
+    names = {"torch-scatter": "torch_scatter", "torch-sparse": "torch_sparse"}
+    there = [f"{name} {importlib.metadata.version(name)}" for name, module in names.items() if installed(module)]
+    about.append(("peers beside torch and PyG", ", ".join(there) or "none installed"))
     wanted = [[name for name in group if arguments.only in name] for group in known]
     again = {name for group in wanted for name in group} if arguments.again else set()
     by_name = {row["name"]: row for row in table("benchmarks.ops", wanted, path, again)}
