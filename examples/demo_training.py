@@ -70,8 +70,8 @@ def main() -> None:
     draw_comparison(summaries, OUT / "comparison.png")
     where = OUT.relative_to(ROOT)
     console.print(
-        f"Each learned from 20 labels a digit, {len(SEEDS)} times with other ones. The MLP sees one image at a time; GCN "
-        f"also its neighbours and theirs; DAGNN ten steps along the edges, and learns how far each image needs to look.\n"
+        f"Each learned from 20 labels a digit, {len(SEEDS)} times with other ones. The MLP sees one image at a time; "
+        "GCN also its neighbours and theirs; DAGNN ten steps along the edges, and learns how far each image looks.\n"
         f"Pictures: {where}/comparison.png, and the curves of each, such as {where}/DAGNN/curves.png. The folders also "
         f"hold configuration, environment, logs and weights. It took {time.perf_counter() - start:.0f} seconds."
     )

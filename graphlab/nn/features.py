@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphlab.ops.adjacency import Adjacency, adjacency, remembered
+from graphlab.ops.allocation import zeros
 from graphlab.ops.spmm import spmm
 
 DENSITY = 0.1
@@ -95,7 +96,7 @@ def dense(x: Features) -> list[Tensor]:
 def dropout(x: Features, p: float, training: bool) -> Features:
     """Each entry zero with probability ``p`` in ``[0, 1)`` and divided by ``1 - p`` otherwise, if ``training``.
 
-    On a CPU this draws uniform numbers, which takes a quarter of the time of PyTorch's own (measured).
+    On a CPU this draws 16 bits an entry, so ``p`` is a multiple of 2^-16, the next one to that given.
     """
     if not training or p == 0:
         return x
@@ -105,7 +106,14 @@ def dropout(x: Features, p: float, training: bool) -> Features:
 
 
 def _dropped(x: Tensor, p: float) -> Tensor:
-    return x * torch.rand_like(x).ge_(p).div_(1 - p) if x.is_cpu else functional.dropout(x, p)
+    if not x.is_cpu:
+        return functional.dropout(x, p)
+    chance = min(round(p * 2**16), 2**16 - 1)
+    drawn = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+    factor = zeros(x.shape, x.dtype)
+    torch.ge(drawn.view(torch.int16)[: x.numel()].view(x.shape), chance - 2**15, out=factor)
+    factor.mul_(2**16 / (2**16 - chance))
+    return x * factor if x.requires_grad else factor.mul_(x)
 
 
 def linear(layer: nn.Linear, x: Features) -> Tensor:

@@ -180,9 +180,9 @@ class NodeClassification(Protocol[NodeClassificationConfig]):
         needed = kept * nodes // PROBE
         if needed > free:
             raise ValueError(
-                f"{self.config.dataset} does not fit: a training step on {nodes:,} nodes keeps about {needed / 1e9:.1f} "
-                f"GB for the gradients, and {free / 1e9:.1f} GB are free on {self.fabric.device}; parts="
-                f"{self.config.parts * -(-2 * needed // max(free, 1))} would train on parts of the graph"
+                f"{self.config.dataset} does not fit: a training step on {nodes:,} nodes keeps about "
+                f"{needed / 1e9:.1f} GB for the gradients, and {free / 1e9:.1f} GB are free on {self.fabric.device}; "
+                f"parts={self.config.parts * -(-2 * needed // max(free, 1))} would train on parts of the graph"
             )
 
     def train_epoch(self) -> Mapping[str, float]:

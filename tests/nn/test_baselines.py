@@ -1,4 +1,4 @@
-"""The models that tables compare with: PyG's layers, our operators, features that stay sparse; each kept in a folder."""
+"""The models that tables compare with: PyG's layers on our operators, features that stay sparse, folders of them."""
 
 from __future__ import annotations
 

@@ -135,10 +135,10 @@ def test_a_graph_that_does_not_fit_is_refused_before_training(monkeypatch: pytes
     y = torch.arange(nodes) // 3 % 2
     graph = Data(torch.rand(nodes, 8), to_undirected(edge_index), y=y, **masks)
     module = "graphlab.protocols.node_classification"
-    monkeypatch.setattr(f"{module}.free_memory", lambda device: 2_000_000)
+    monkeypatch.setattr(f"{module}.free_memory", lambda _: 2_000_000)
     with pytest.raises(ValueError, match=r"rings does not fit: .* 30,000 nodes .* 0\.0 GB are free on cpu; parts="):
         protocol(graph).setup(0)
-    monkeypatch.setattr(f"{module}.free_memory", lambda device: 2_000_000_000)
+    monkeypatch.setattr(f"{module}.free_memory", lambda _: 2_000_000_000)
     task, model, state = protocol(graph), DAGNN(8, 8, 2, 2, 0.5), torch.get_rng_state()
     task.check_memory(model)
     assert torch.equal(torch.get_rng_state(), state)
@@ -156,10 +156,10 @@ def test_the_estimate_is_near_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     task.x, task.edge_index = x, edge_index
     task.check_memory(model)
     assert said
-    monkeypatch.setattr(f"{module}.free_memory", lambda device: int(kept / 1.2))
+    monkeypatch.setattr(f"{module}.free_memory", lambda _: int(kept / 1.2))
     with pytest.raises(ValueError, match="does not fit"):
         task.check_memory(model)
-    monkeypatch.setattr(f"{module}.free_memory", lambda device: int(kept * 1.2))
+    monkeypatch.setattr(f"{module}.free_memory", lambda _: int(kept * 1.2))
     task.check_memory(model)
 
 
