@@ -19,7 +19,7 @@ from graphlab.ops.kernels.compiled import FAST, WIDTH, add, array, fetch, fill, 
 from graphlab.ops.kernels.threads import over_rows
 
 AHEAD = 16
-"""So many edges on, rows are asked for: hops of graphs beyond the second cache take two thirds of the time (measured)."""
+"""So many edges on, rows are asked for: hops of graphs beyond the second cache then take two thirds of the time."""
 
 
 def supports(adj: Adjacency, weight: Tensor | None, x: Tensor, *others: Any) -> bool:
