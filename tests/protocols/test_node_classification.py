@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from lightning_fabric import Fabric
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from graphlab.engine import EngineError, Experiment, models, train
+from graphlab import checkpoint
+from graphlab.engine import EngineError, Experiment, Means, models, train
 from graphlab.engine.memory import free_memory, kept_for_backward
 from graphlab.nn.models.dagnn import DAGNN
 from graphlab.protocols.node_classification import NodeClassification, NodeClassificationConfig
+from graphlab.weightgraph import equal_bytes
 
 
 def two_groups(**changes: Any) -> Data:
@@ -125,6 +129,23 @@ def test_training_on_parts_learns_and_sees_every_training_node() -> None:
     sizes = [len(part.x) for part in task.loader]
     assert sizes == [150] * 4
     assert sum(int(part.train_mask.sum()) for part in task.loader) == 200
+
+
+def test_training_on_parts_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphlab.protocols.node_classification.load", lambda *_: two_groups())
+    experiment = Experiment.from_values("dagnn", {"dataset": "rings", "epochs": 6, "hidden": 8, "parts": 3})
+    whole = train(experiment, [0], tmp_path / "whole", means=Means(save_every=0))
+
+    def interrupt(seed: int, epoch: int, last: int | None, metrics: Mapping[str, float]) -> None:
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, [0], tmp_path / "cut", means=Means(save_every=0, tell=interrupt))
+    resumed = train(experiment, [0], tmp_path / "cut", means=Means(save_every=0))
+    assert replace(resumed.runs[0], seconds=0) == replace(whole.runs[0], seconds=0)
+    weights = [checkpoint.open(tmp_path / name / "seed-0" / "model.safetensors") for name in ("whole", "cut")]
+    assert equal_bytes(dict(weights[0]), dict(weights[1]))
 
 
 def test_a_graph_that_does_not_fit_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
