@@ -61,7 +61,7 @@ def bound(wiring: Any, tensors: Any) -> tuple[Any, Any, Any]:
     """Tensors of the same sizes, filled."""
     import torch
 
-    from graphlab.weightgraph.allocation import zeros
+    from graphlab.ops.allocation import zeros
 
     edges, dtype = wiring.num_edges, next(iter(tensors.values())).dtype
     kinds = ((2, edges), torch.int64), ((edges, wiring.slots), dtype), ((edges,), torch.int64)

@@ -2,8 +2,8 @@
 
 A table is a file ``benchmarks/tables/TABLE.yaml``: a list of presets, settings that differ from them, and how many
 seeds each takes. Each call goes on where the last one stopped, a few seeds of each row in turn, so that every row has
-some runs early, and writes ``benchmarks/results/TABLE.md`` with the rows that are not complete marked partial. Nothing
-is committed. The run folders are ``runs/reproduce/TABLE/ROW``.
+some runs early, and writes ``benchmarks/results/TABLE.md`` with the rows that are not complete marked partial, and
+``TABLE.png`` with every run. Nothing is committed. The run folders are ``runs/reproduce/TABLE/ROW``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import yaml
 
 from benchmarks.report import machine
 from graphlab.engine import EngineError, Experiment, Means, read_summary, train
+from graphlab.engine.curves import draw_comparison
 from graphlab.engine.folder import CONFIG, write_text
 from graphlab.engine.settings import settings
 from graphlab.engine.summary import shown, table_cells
@@ -133,6 +134,8 @@ def main() -> None:
         run_table(heading, rows, runs, 60 * given.budget_minutes, given.data_dir)
     finally:
         write_text(HERE / "results" / f"{given.table}.md", report(heading, rows, runs))
+        if shown := [read_summary(runs / row.name) for row in rows if ended(runs / row.name)]:
+            draw_comparison(shown, HERE / "results" / f"{given.table}.png")
 
 
 if __name__ == "__main__":

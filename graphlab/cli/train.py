@@ -50,7 +50,7 @@ def train(
 
     Example: [cyan]graphlab train dagnn --dataset cora --seeds 10[/]
 
-    Example: [cyan]graphlab train dagnn --dataset cora --set K=20 --set split=random --out runs/dagnn-k20[/]
+    Example: [cyan]graphlab train dagnn --dataset cora --set K=20 --set split=planetoid --out runs/dagnn-k20[/]
 
     Example: [cyan]torchrun --nproc-per-node 2 --no-python graphlab train my_package.models:mine --dataset cora[/]
     """

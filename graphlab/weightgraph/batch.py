@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from graphlab.weightgraph.allocation import zeros
+from graphlab.ops.allocation import zeros
 from graphlab.weightgraph.parts import Part, Stack, check_device, gathered, large_parts, remainder, stacks_of
 from graphlab.weightgraph.summary import Line, table
 from graphlab.weightgraph.wiring import Block, View, Wiring, WiringError

@@ -15,7 +15,7 @@ from operator import mul
 import torch
 from torch import Tensor
 
-from graphlab.weightgraph.allocation import zeros
+from graphlab.ops.allocation import zeros
 from graphlab.weightgraph.pieces import Block, Nodes, View, WiringError
 
 __all__ = ["Block", "Drawing", "Nodes", "View", "Wiring", "WiringError"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from graphlab.ops.allocation import zeros
 from graphlab.weightgraph import WeightGraph, equal_bytes
-from graphlab.weightgraph.allocation import zeros
 
 ODD = [float("nan"), float("inf"), float("-inf"), -0.0, 1e-41, 3.0]
 

@@ -45,7 +45,7 @@ def forward(case: Case) -> Results:
 @adapter("dagnn", "propagation")
 def propagation(case: Case) -> Results:
     x, edge_index, edge_weight = (case.inputs[name] for name in ("x", "edge_index", "edge_weight"))
-    prop = AdaptivePropagation(x.shape[1], case.config["K"]).to(x.dtype)
+    prop = AdaptivePropagation(x.shape[1], case.config["K"], gate_bias="proj.bias" in case.params).to(x.dtype)
     prop.load_state_dict(case.params)
     norm_edge_index, norm = symmetric_normalization(edge_index, len(x), edge_weight)
     out = prop(x, edge_index, edge_weight)
@@ -104,6 +104,7 @@ def _log_probs(protocol: NodeClassification) -> Tensor:
 
 def _model(case: Case, in_channels: int, out_channels: int, **options: Any) -> DAGNN:
     config = case.config
+    options["gate_bias"] = "prop.proj.bias" in case.params
     model = DAGNN(in_channels, config["hidden"], out_channels, config["K"], config.get("dropout", 0.0), **options)
     if model.bn is not None:
         model.bn.momentum, model.bn.eps = config.get("bn_momentum", 0.1), config.get("bn_eps", 1e-5)

@@ -113,6 +113,21 @@ def store(context, array, row, column, lanes):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def fetch(context, array, row, column):  # type: ignore[no-untyped-def]
+    """Ask for what :func:`load` will read, so that it is in the cache by then."""
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        address, _ = _address(target, builder, signature, arguments)
+        builder.call(prefetch, [builder.bitcast(address, byte), number(0), number(3), number(1)])  # to read, keep, data
+        return target.get_dummy_value()
+
+    return types.void(array, row, column), generate
+
+
+@intrinsic
 def fill(context, array, number):  # type: ignore[no-untyped-def]
     """A number in all lanes, of the dtype of an array."""
 
