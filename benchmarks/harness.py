@@ -39,7 +39,8 @@ class Row:
         inputs: Tensors; backward passes differentiate by those that require gradients.
         gigabytes: That the forward pass reads and writes at least once, for the share of the copy bandwidth.
         tolerance: Of outputs and gradients, relative to the largest.
-        goals: How many times faster than a peer ours should be, forward and backward.
+        goals: How many times faster than a peer ours should be.
+        judged: The pass that the goals are of.
         memory: The share of a peer's extra memory that ours may take.
         left_out: Peers that are not run, and why.
     """
@@ -51,6 +52,7 @@ class Row:
     gigabytes: float
     tolerance: float = 1e-4
     goals: dict[str, float] = field(default_factory=dict)
+    judged: str = "forward+backward"
     memory: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -63,7 +65,7 @@ def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
     calls = {"ours": row.ours, **row.peers}
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
     result: dict[str, Any] = {"name": row.name, "date": now, "load": os.getloadavg()[0], "copy": copy_bandwidth()}
-    result |= {"goals": row.goals, "memory goals": row.memory, "left out": row.left_out}
+    result |= {"goals": row.goals, "judged": row.judged, "memory goals": row.memory, "left out": row.left_out}
     with torch.no_grad():
         gradient = torch.randn_like(row.ours(*row.inputs))
     for label, run in (("forward+backward", _both), ("forward", _forward)):

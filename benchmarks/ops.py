@@ -48,12 +48,13 @@ def cells(row: dict[str, Any]) -> list[list[str]]:
 
 
 def targets(row: dict[str, Any]) -> list[Target]:
-    """The goals of a row, forward and backward."""
-    found, times, memory = [], row[BOTH], row[f"{BOTH} MB"]
+    """The goals of a row."""
+    found, times, memory = [], row[row["judged"]], row[f"{BOTH} MB"]
+    what = row["name"] if row["judged"] == BOTH else f"{row['name']}, {row['judged']}"
     for peer, goal in row["goals"].items():
         if peer in times:
             ratio = times[peer] / times["ours"]
-            found.append(Target(f"{row['name']}: against {peer}", f"{ratio:.1f}x", f">= {goal:g}x", ratio >= goal))
+            found.append(Target(f"{what}: against {peer}", f"{ratio:.1f}x", f">= {goal:g}x", ratio >= goal))
     for peer, goal in row["memory goals"].items():
         share = memory["ours"] / max(memory[peer], 1e-3)
         found.append(Target(f"{row['name']}: memory of {peer}", f"{share:.0%}", f"<= {goal:.0%}", share <= goal))

@@ -47,6 +47,7 @@ def row(name: str, size: str, channels: int) -> Row:
         (torch.randn(nodes, channels, requires_grad=True),),
         (4 * PAIRS * channels + 4 * int(degrees.sum())) / 1e9,
         goals={"sorted keys": GOAL} if size == MIDDLE else {},
+        judged="forward",  # of the overlap; its gradient is as large as the features for either
     )
 
 

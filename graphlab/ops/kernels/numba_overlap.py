@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numba import njit
@@ -12,7 +14,9 @@ from graphlab.ops.dispatch import implement
 from graphlab.ops.kernels.compiled import FAST, array, on_cpu
 from graphlab.ops.kernels.threads import LINE, over_rows
 from graphlab.ops.library import accumulated
-from graphlab.ops.overlap import prepared
+from graphlab.ops.overlap import chunks, prepared
+
+Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @implement("overlap_counts", "numba", on_cpu)
@@ -47,7 +51,7 @@ def pool(adj: Adjacency, pairs: Tensor, x: Tensor, part: int) -> Tensor:
     rowptr, col, ends, out = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), result.numpy()
 
     def loop(first: int, last: int) -> None:
-        _walk(first, last, 0, x.shape[1], rowptr, col, ends, part, values, out, False)
+        _sum(first, last, rowptr, col, ends, part, values, out)
 
     over_rows(_work(adj, pairs), x.shape[1], loop)
     return result.to(x.dtype)
@@ -55,22 +59,38 @@ def pool(adj: Adjacency, pairs: Tensor, x: Tensor, part: int) -> Tensor:
 
 @implement("overlap_pool_gradient", "numba", on_cpu)
 def pool_gradient(adj: Adjacency, pairs: Tensor, dy: Tensor, num_nodes: int, part: int) -> Tensor:
-    """Threads share the channels out: rows of one node are added to in the order of the pairs."""
     adj, gradient = prepared(adj, pairs), array(dy)
     dx = torch.zeros(num_nodes, dy.shape[1], dtype=accumulated(dy[:0]).dtype)
-    rowptr, col, ends, out = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), dx.numpy()
-    step = LINE // dx.element_size()
-    blocks = np.arange(-(-dy.shape[1] // step) + 1) * int(_work(adj, pairs)[-1])
-
-    def loop(first: int, last: int) -> None:
-        channels = first * step, min(last * step, dy.shape[1])
-        _walk(0, pairs.shape[1], *channels, rowptr, col, ends, part, out, gradient, True)
-
-    over_rows(blocks, step, loop)
+    for chunk in chunks(adj, pairs):
+        _add_gradient(adj, pairs[:, chunk], gradient[chunk], dx, part)
     return dx.to(dy.dtype)
 
 
-def _work(adj: Adjacency, pairs: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _add_gradient(adj: Adjacency, pairs: Tensor, dy: Any, dx: Tensor, part: int) -> None:
+    """Threads list the nodes of some pairs each, then share the channels out: rows of one node are added to in the
+    order of the pairs."""
+    rowptr, col, ends, out = adj.rowptr.numpy(), adj.col.numpy(), pairs.numpy(), dx.numpy()
+    begin = _room(adj, pairs, part)
+    nodes, counts = np.empty(begin[-1], col.dtype), np.empty(pairs.shape[1], np.int64)
+    over_rows(begin, 4, lambda first, last: _members(first, last, begin, rowptr, col, ends, part, nodes, counts))
+    step = LINE // dx.element_size()
+    blocks = np.arange(-(-dx.shape[1] // step) + 1) * int(counts.sum())
+
+    def loop(first: int, last: int) -> None:
+        _add(begin, counts, nodes, dy, out, first * step, min(last * step, dx.shape[1]))
+
+    over_rows(blocks, step, loop)
+
+
+def _room(adj: Adjacency, pairs: Tensor, part: int) -> Integers:
+    """Where the list of each pair begins, as long as the one that is walked for it."""
+    if part == 0:
+        return _work(adj, pairs)
+    walked = adj.rowptr.diff()[pairs[part - 1]]
+    return torch.cat([walked.new_zeros(1, dtype=torch.int64), walked.cumsum(0)]).numpy()
+
+
+def _work(adj: Adjacency, pairs: Tensor) -> Integers:
     """Where each pair begins if pairs are as long as their shorter lists."""
     degree = adj.rowptr.diff()
     shorter = torch.minimum(degree[pairs[0]], degree[pairs[1]])
@@ -129,24 +149,53 @@ def _list(first, last, rowptr, col, pairs, starts, common, first_only, second_on
                 a, b, at = a + 1, b + 1, at + 1
 
 
+@njit(nogil=True, cache=True)
+def _sides(pair, rowptr, pairs, part):  # type: ignore[no-untyped-def]
+    """The node whose list is walked, and the one whose list is searched."""
+    a, b = pairs[0, pair], pairs[1, pair]
+    if part == 2 or (part == 0 and rowptr[b + 1] - rowptr[b] < rowptr[a + 1] - rowptr[a]):
+        return b, a
+    return a, b
+
+
 @njit(nogil=True, cache=True, fastmath=FAST)
-def _walk(first, last, low, high, rowptr, col, pairs, part, x, y, back):  # type: ignore[no-untyped-def]
-    """Add ``x`` of each node on a pair's list to the pair's ``y``, or ``back``; channels from ``low`` to ``high``."""
+def _sum(first, last, rowptr, col, pairs, part, x, y):  # type: ignore[no-untyped-def]
+    """Add ``x`` of each node on a pair's list to the pair's ``y``."""
     for pair in range(first, last):
-        a, b = pairs[0, pair], pairs[1, pair]
-        walked, searched = (b, a) if part == 2 else (a, b)
-        if part == 0 and rowptr[b + 1] - rowptr[b] < rowptr[a + 1] - rowptr[a]:
-            walked, searched = b, a
+        walked, searched = _sides(pair, rowptr, pairs, part)
         place, end = rowptr[searched], rowptr[searched + 1]
         for e in range(rowptr[walked], rowptr[walked + 1]):
             node = col[e]
             place = _found(col, place, end, node)
-            shared = place < end and col[place] == node
-            if shared == (part == 0) and back:
-                for c in range(low, high):
-                    x[node, c] += y[pair, c]
-            elif shared == (part == 0):
-                for c in range(low, high):
+            if (place < end and col[place] == node) == (part == 0):
+                for c in range(x.shape[1]):
                     y[pair, c] += x[node, c]
             if part == 0 and place == end:
                 break
+
+
+@njit(nogil=True, cache=True)
+def _members(first, last, begin, rowptr, col, pairs, part, nodes, counts):  # type: ignore[no-untyped-def]
+    """Write the nodes on a pair's list from ``begin`` on, and their number."""
+    for pair in range(first, last):
+        walked, searched = _sides(pair, rowptr, pairs, part)
+        place, end = rowptr[searched], rowptr[searched + 1]
+        at = begin[pair]
+        for e in range(rowptr[walked], rowptr[walked + 1]):
+            node = col[e]
+            place = _found(col, place, end, node)
+            if (place < end and col[place] == node) == (part == 0):
+                nodes[at] = node
+                at += 1
+            if part == 0 and place == end:
+                break
+        counts[pair] = at - begin[pair]
+
+
+@njit(nogil=True, cache=True, fastmath=FAST)
+def _add(begin, counts, nodes, dy, dx, low, high):  # type: ignore[no-untyped-def]
+    """Add each pair's ``dy`` to ``dx`` of the nodes on its list; channels from ``low`` to ``high``."""
+    for pair in range(counts.shape[0]):
+        for at in range(begin[pair], begin[pair] + counts[pair]):
+            for c in range(low, high):
+                dx[nodes[at], c] += dy[pair, c]
