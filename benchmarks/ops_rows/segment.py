@@ -37,7 +37,8 @@ def stats(name: str, size: str, channels: int) -> Row:
         kept,
         (torch.randn(nodes, channels, requires_grad=True),),
         gigabytes(nodes, edge_index.shape[1], channels),
-        tolerance=1e-3,  # the peers compute the variance as E[x^2] - E[x]^2
+        tolerance=1e-3,
+        exceptions=1e-5,  # the peers compute the variance as E[x^2] - E[x]^2, which is inexact near its floor
         goals={"four scatters": 4.0} if size == MIDDLE else {},
         left_out=left_out,
     )
