@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.data import Data
 
 from graphlab.conformance import Case, Results, adapter
-from graphlab.nn.models.gmn import GMN, MPNN, Graph
+from graphlab.nn.models.gmn import GMN, MPNN, FeatureEncoder, Graph, ResidualMPNN, explicit, read
+from graphlab.nn.models.gmn.networks import (
+    READERS,
+    EquivariantSetLinear,
+    ImageToSequence,
+    ImageToSignal,
+    MeanOverSequence,
+    ResidualConvBlock,
+    ResidualFFN,
+    ResidualSelfAttention,
+)
 from graphlab.nn.models.gmn.passes import started, value_map
+from graphlab.weightgraph.layouts.parameter_graph import parameter_graph
 
 
 @adapter("metanetworks", "gmn_forward")
@@ -83,3 +96,67 @@ _OPTIONS = (
 def _data(case: Case) -> Data:
     inputs: dict[str, Any] = {name: case.inputs[name] for name in ("x", "edge_index", "edge_attr", "batch") if name in case.inputs}
     return Data(**inputs)
+
+
+@adapter("metanetworks", "gmn_equivariance")
+def gmn_equivariance(case: Case) -> Results:
+    config = case.config
+    hidden, dtype = config["hidden"], case.inputs["net_input"].dtype
+    encoder = FeatureEncoder(hidden).to(dtype)
+    gnn = ResidualMPNN(hidden, hidden, hidden, config["edge_out_dim"], config["gnn_layers"]).to(dtype)
+    net = nn.Sequential(*map(_module, config["layers"])).to(dtype).eval()
+    encoder.load_state_dict(_under(case, "encoder/"))
+    gnn.load_state_dict(_under(case, "gnn/"))
+    wiring, results = parameter_graph(net, readers=READERS), {}
+    for folder, suffix in (("net/", ""), ("net_permuted/", "_permuted")):
+        net.load_state_dict(_under(case, folder))
+        graph = read(explicit(wiring, net.state_dict()))
+        along = graph.both_ways() if config["undirected"] else graph
+        nodes, edges = gnn(along, encoder.nodes(graph), functools.partial(encoder.edges, graph))
+        results[f"node_features{suffix}"], results[f"edge_features{suffix}"] = nodes, torch.cat(edges)
+        results[f"pooled{suffix}"] = torch.cat(edges).mean(dim=0, keepdim=True)
+        results[f"net_output{suffix}"] = net(case.inputs["net_input"])
+    return Results(results)
+
+
+def _under(case: Case, prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): own for name, own in case.params.items() if name.startswith(prefix)}
+
+
+def _module(entry: dict[str, Any]) -> nn.Module:
+    """A module of the case's list, without its parameters."""
+    kind = entry["type"].partition("(")[0]
+    match entry:
+        case {"type": "Linear", "in_features": reads, "out_features": makes, "bias": bias}:
+            return nn.Linear(reads, makes, bias)
+        case {"in_channels": reads, "out_channels": makes, "kernel": kernel, "bias": bias}:
+            return cast(nn.Module, getattr(nn, kind)(reads, makes, kernel, bias=bias))
+        case {"features": width, "affine": affine}:
+            return cast(nn.Module, getattr(nn, kind)(width, affine=affine))
+        case {"type": "LayerNorm", "shape": shape}:
+            return nn.LayerNorm(shape)
+        case {"groups": groups, "channels": width}:
+            return nn.GroupNorm(groups, width)
+        case {"in_channels": reads, "channels": makes, "projected_shortcut": projected}:
+            return ResidualConvBlock(reads, makes, projected)
+        case {"embed_dim": width, "num_heads": heads}:
+            return ResidualSelfAttention(width, heads)
+        case {"d_model": width, "d_ff": inner}:
+            return ResidualFFN(width, inner)
+        case {"in_dim": reads, "out_dim": makes}:
+            return EquivariantSetLinear(reads, makes)
+    return _WITHOUT_PARAMETERS[kind]()
+
+
+_WITHOUT_PARAMETERS: dict[str, Callable[[], nn.Module]] = {
+    "ReLU": nn.ReLU,
+    "GELU": nn.GELU,
+    "Flatten": nn.Flatten,
+    "Dropout1d": nn.Dropout1d,
+    "AdaptiveAvgPool1d": functools.partial(nn.AdaptiveAvgPool1d, 1),
+    "AdaptiveAvgPool2d": functools.partial(nn.AdaptiveAvgPool2d, 1),
+    "AdaptiveAvgPool3d": functools.partial(nn.AdaptiveAvgPool3d, 1),
+    "AvgPoolSeq": MeanOverSequence,
+    "ImageTo1D": ImageToSignal,
+    "Imageto1DSeq": ImageToSequence,
+}

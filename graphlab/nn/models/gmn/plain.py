@@ -20,8 +20,8 @@ class MPNN(nn.Module):
     Args:
         node_in, edge_in: Channels of nodes and edges.
         hidden: Channels within.
-        node_out, edge_out: Channels of the outputs. They must agree, as published: both maps of the last node model
-            have inputs of one width.
+        node_out, edge_out: Channels of the outputs. With several layers they must agree, as published: both maps of the
+            last node model have inputs of one width.
         num_layers: At least one.
         batch_norm: Batch normalisation of nodes and edges after all layers but the last.
         dropout: Probability, after all layers but the last.
@@ -49,7 +49,7 @@ class MPNN(nn.Module):
             node_in=node_in, edge_in=edge_in, hidden=hidden, node_out=node_out, edge_out=edge_out, num_layers=num_layers
         )
         check_name("aggregation", aggregation, Aggregation)
-        if node_out != edge_out:
+        if num_layers > 1 and node_out != edge_out:
             raise ValueError(f"expected node_out and edge_out to agree, got {node_out} and {edge_out}")
         self.aggregation, self.dropout = aggregation, dropout
         self.node_out, self.edge_out = node_in if num_layers == 1 else node_out, edge_out
