@@ -37,7 +37,7 @@ def gmn_forward(case: Case) -> Results:
     return Results(
         {
             "encoded_x": x,
-            "encoded_edge": torch.cat(started(graph, start)),
+            "encoded_edge": torch.cat(started(graph, start(None))),
             "gnn_x": gnn_x,
             "gnn_edge": torch.cat(gnn_edge),
             "logits": logits,

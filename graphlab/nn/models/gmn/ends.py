@@ -5,9 +5,11 @@ Edges lie along any axes, ``[*edges]``, of which a *tile* is a range: a slice an
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import torch
@@ -21,15 +23,18 @@ Tile = tuple[slice, ...]
 class End(Protocol):
     """One end of some edges."""
 
-    def read(self, x: Tensor, tile: Tile = ()) -> Tensor:
-        """``[num_nodes, channels]`` -> broadcastable to ``[*tile, channels]``: the rows of the nodes at this end."""
+    def spread(self, x: Tensor) -> Tensor:
+        """Rows of nodes ``[num_nodes, channels]`` as :meth:`read` and :meth:`add` take them; a view."""
 
-    def add(self, total: Tensor, sent: Tensor, tile: Tile = ()) -> None:
-        """Add what edges send, broadcastable to ``[*tile, channels]`` as ``read`` gives it or of all edges, in place
-        to the rows ``[num_nodes, channels]`` of the nodes at this end."""
+    def read(self, rows: Tensor, tile: Tile = ()) -> Tensor:
+        """Broadcastable to ``[*tile, channels]``: the rows of the nodes at this end."""
 
-    def largest(self, total: Tensor, sent: Tensor) -> Tensor:
-        """The larger of ``total`` and of all that these edges send, ``[num_nodes, channels]``."""
+    def add(self, rows: Tensor, sent: Tensor, tile: Tile = ()) -> None:
+        """Add to the rows of the nodes at this end, in place, what edges send: ``[*tile, channels]``, or of the shape
+        that :meth:`read` gives."""
+
+    def largest(self, x: Tensor, sent: Tensor) -> Tensor:
+        """The larger of ``x`` and of all that these edges send, ``[num_nodes, channels]``."""
 
     def count(self, degree: Tensor) -> None:
         """Add to ``degree`` ``[num_nodes, 1]`` how many of the edges each node has at this end."""
@@ -41,14 +46,17 @@ class Listed:
 
     index: Tensor
 
-    def read(self, x: Tensor, tile: Tile = ()) -> Tensor:
-        return x.index_select(0, self.index[tile])
+    def spread(self, x: Tensor) -> Tensor:
+        return x
 
-    def add(self, total: Tensor, sent: Tensor, tile: Tile = ()) -> None:
-        total.index_add_(0, self.index[tile], sent)
+    def read(self, rows: Tensor, tile: Tile = ()) -> Tensor:
+        return rows.index_select(0, self.index[tile])
 
-    def largest(self, total: Tensor, sent: Tensor) -> Tensor:
-        return total.scatter_reduce(0, self.index.unsqueeze(1).expand_as(sent), sent, "amax")
+    def add(self, rows: Tensor, sent: Tensor, tile: Tile = ()) -> None:
+        rows.index_add_(0, self.index[tile], sent)
+
+    def largest(self, x: Tensor, sent: Tensor) -> Tensor:
+        return x.scatter_reduce(0, self.index.unsqueeze(1).expand_as(sent), sent, "amax")
 
     def count(self, degree: Tensor) -> None:
         degree.index_add_(0, self.index, degree.new_ones(len(self.index), 1))
@@ -70,31 +78,35 @@ class Grid:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
 
-    def read(self, x: Tensor, tile: Tile = ()) -> Tensor:
-        return narrowed(self._spread(x), tile)
-
-    def add(self, total: Tensor, sent: Tensor, tile: Tile = ()) -> None:
-        narrowed(self._spread(total), tile).add_(sent.sum(others, keepdim=True) if (others := self._others()) else sent)
-
-    def largest(self, total: Tensor, sent: Tensor) -> Tensor:
-        total = total.clone()
-        rows = self._spread(total)
-        rows.copy_(torch.maximum(rows.clone(), sent.amax(others, keepdim=True) if (others := self._others()) else sent))
-        return total
-
-    def count(self, degree: Tensor) -> None:
-        self._spread(degree).add_(torch.Size(self.shape[axis - 1] for axis in self._others()).numel())
-
-    def _spread(self, x: Tensor) -> Tensor:
-        """The rows ``[members, *shape, channels]``, of size 1 along the axes that do not number these nodes; a view."""
+    def spread(self, x: Tensor) -> Tensor:
+        """``[members, *shape, channels]``, of size 1 along the axes that do not number these nodes."""
         sizes = [self.shape[axis] for axis in self.axes]
         rows = self.stack.grid(x)[:, self.nodes].view(len(self.stack.members), *sizes, x.shape[1])
         ascending = sorted(range(len(sizes)), key=self.axes.__getitem__)
         rows = rows.permute(0, *(1 + place for place in ascending), -1)
-        for axis in self._others():
+        for axis in self._others:
             rows = rows.unsqueeze(axis)
         return rows
 
+    def read(self, rows: Tensor, tile: Tile = ()) -> Tensor:
+        return narrowed(rows, tile)
+
+    def add(self, rows: Tensor, sent: Tensor, tile: Tile = ()) -> None:
+        for axis in reversed(self._others):
+            if sent.shape[axis] > 1:
+                sent = sent.sum(axis, keepdim=True)
+        narrowed(rows, tile).add_(sent)
+
+    def largest(self, x: Tensor, sent: Tensor) -> Tensor:
+        x = x.clone()
+        rows = self.spread(x)
+        rows.copy_(torch.maximum(rows.clone(), sent.amax(self._others, keepdim=True) if self._others else sent))
+        return x
+
+    def count(self, degree: Tensor) -> None:
+        self.spread(degree).add_(prod(self.shape[axis - 1] for axis in self._others))
+
+    @functools.cached_property
     def _others(self) -> list[int]:
         """Axes of the edges along which the node stays the same."""
         return [1 + axis for axis in range(len(self.shape)) if axis not in self.axes]

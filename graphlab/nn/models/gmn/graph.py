@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from graphlab.nn.models.gmn.ends import End, Grid, Listed
 from graphlab.weightgraph.batch import Part, WeightGraphBatch
-from graphlab.weightgraph.layouts.parameter_graph import block_labels, edge_features, edge_labels, node_features
+from graphlab.weightgraph.layouts.parameter_graph import block_labels, edge_features, node_features
 from graphlab.weightgraph.wiring import Wiring
 
 LABELS = 5
 """Columns of an edge's labels: layer, type and three positions."""
+FEW = 1 << 12
+"""Values of a column up to which they are numbered by their difference from the least."""
+MANY = 1 << 31
+"""Keys of rows above which they are numbered anew, before they could overflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +32,18 @@ class Edges:
         values: ``[*edges, slots]``.
         label: int64, broadcastable to ``[*edges]``: row of the graph's table of labels.
         source, target: The nodes at both ends.
+        order: Which axes of the block, as it was given, are the axes ``[*edges]``; its own if there is none.
     """
 
     values: Tensor
     label: Tensor
     source: End
     target: End
+    order: tuple[int, ...] = ()
+
+    def as_given(self, states: Tensor) -> Tensor:
+        """States ``[*edges, channels]`` with the axes of the block as it was given."""
+        return states.permute(*sorted(range(len(self.order)), key=self.order.__getitem__), -1) if self.order else states
 
     def reversed(self) -> Edges:
         return replace(self, source=self.target, target=self.source)
@@ -149,9 +161,8 @@ def _read_data(data: Data, slots: int, normalize_depth: bool) -> Graph:
     nodes, labels = x.to(attr.dtype), attr[:, slots:].detach()
     if normalize_depth:
         depth = nodes.new_ones(count).scatter_reduce(0, owner, nodes[:, 0], "amax")[owner]
-        nodes = torch.cat([nodes[:, :1] / depth.unsqueeze(1), nodes[:, 1:]], dim=1)
-        labels = torch.cat([labels[:, :1] / depth[source].unsqueeze(1), labels[:, 1:]], dim=1)
-    table, label = torch.unique(labels, dim=0, return_inverse=True)
+        nodes, labels = scaled(nodes, depth.unsqueeze(1)), scaled(labels, depth[source].unsqueeze(1))
+    table, label = distinct(labels)
     edges = Edges(attr[:, :slots], label, Listed(source), Listed(target))
     return Graph(nodes, table, (edges,), owner, count)
 
@@ -165,49 +176,87 @@ def _read_batch(batch: WeightGraphBatch, slots: int, normalize_depth: bool) -> G
         raise ValueError(f"expected edges that carry {slots} values, got {batch.slots}: slots={batch.slots} takes them")
     depths = {id(stack): _depth(stack.wiring) if normalize_depth else 1.0 for stack in batch.stacks}
 
-    def scaled(features: Tensor, depth: float) -> Tensor:
-        return torch.cat([features[:, :1] / depth, features[:, 1:]], dim=1)
-
     rows, edges, start = [], [], 0
     for part in batch.parts:
-        if part.block is None or part.stack is None:
-            label_of, own, first = [], [], start
-            for stack in batch.stacks:
-                labels = scaled(edge_labels(stack.merged), depths[id(stack)])
-                table, label = torch.unique(labels, dim=0, return_inverse=True)
-                own.append(table)
-                label_of.append((label + first).repeat(len(stack.members)))
-                first += len(table)
-            table, label = torch.cat(own), torch.cat(label_of)
-            source: End = Listed(part.source)
-            target: End = Listed(part.target)
-        else:
-            labels = block_labels(part.block)
-            table = scaled(labels.reshape(-1, LABELS), depths[id(part.stack)])
-            label = torch.arange(start, start + len(table)).view(1, *labels.shape[:-1])
-            source, target = _grids(part)
-        rows.append(table)
-        start += len(table)
         missing = slots - part.values.shape[-1]
-        values = torch.nn.functional.pad(part.values, (0, missing)) if missing else part.values
-        edges.append(Edges(values, label.to(batch.device), source, target))
+        values = F.pad(part.values, (0, missing)) if missing else part.values
+        if part.block is None or part.stack is None:
+            tables, label = _remainder_labels(batch, depths)
+            made = Edges(values, label + start, Listed(part.source), Listed(part.target))
+        else:
+            made, table = _block(part, values, start)
+            tables = [scaled(table, depths[id(part.stack)])]
+        edges.append(replace(made, label=made.label.to(batch.device)))
+        rows += tables
+        start += sum(map(len, tables))
     table = torch.cat(rows) if rows else torch.empty(0, LABELS)
     depth = batch.per_node(lambda wiring: torch.full((wiring.num_nodes, 1), _depth(wiring) if normalize_depth else 1.0))
     nodes = batch.per_node(node_features).to(batch.dtype)
-    nodes = torch.cat([nodes[:, :1] / depth.to(nodes), nodes[:, 1:]], dim=1)
-    return Graph(nodes, table.to(nodes), tuple(edges), batch.batch, len(batch))
+    return Graph(scaled(nodes, depth.to(nodes)), table.to(nodes), tuple(edges), batch.batch, len(batch))
 
 
-def _grids(part: Part) -> tuple[Grid, Grid]:
-    """Both ends of a block."""
+def _block(part: Part, values: Tensor, start: int) -> tuple[Edges, Tensor]:
+    """A block with its labels from row ``start`` on, and these. Parallel edges come first: then sums over nodes, and
+    what nodes add, go through memory in long runs."""
     stack, block = part.stack, part.block
     assert stack is not None
     assert block is not None
-    sources, targets = stack.ends(block)
-    return (
-        Grid(stack, sources, block.source_axes, block.shape),
-        Grid(stack, targets, block.target_axes, block.shape),
+    axes = range(len(block.shape))
+    ends = {*block.source_axes, *block.target_axes}
+    order = sorted(axes, key=lambda axis: (axis in ends, axis))
+    shape = tuple(block.shape[axis] for axis in order)
+    source, target = (
+        Grid(stack, nodes, tuple(order.index(axis) for axis in own), shape)
+        for nodes, own in zip(stack.ends(block), (block.source_axes, block.target_axes), strict=True)
     )
+    labels = block_labels(block)
+    sizes = [labels.shape[axis] for axis in order]
+    label = torch.arange(start, start + prod(sizes)).view(1, *labels.shape[:-1]).permute(0, *(1 + a for a in order))
+    moved = (0, *(1 + axis for axis in order))
+    values = values.permute(*moved, -1).contiguous()
+    return Edges(values, label, source, target, moved), labels.reshape(-1, LABELS)
+
+
+def _remainder_labels(batch: WeightGraphBatch, depths: Mapping[int, float]) -> tuple[list[Tensor], Tensor]:
+    """The labels of the small blocks of all stacks, and which of them each edge of the remainder has."""
+    tables, label, start = [], [], 0
+    for stack in batch.stacks:
+        own = [torch.empty(0, dtype=torch.int64)]
+        for block in stack.merged.blocks:
+            labels = block_labels(block)
+            number = torch.arange(start, start + prod(labels.shape[:-1])).view(labels.shape[:-1])
+            own.append(number.expand(block.shape).flatten())
+            tables.append(scaled(labels.reshape(-1, LABELS), depths[id(stack)]))
+            start += number.numel()
+        label.append(torch.cat(own).repeat(len(stack.members)))
+    return tables, torch.cat(label)
+
+
+def scaled(labels: Tensor, depth: float | Tensor) -> Tensor:
+    """Labels of edges, or of nodes, with the layer divided by ``depth``."""
+    return torch.cat([labels[:, :1] / depth, labels[:, 1:]], dim=1)
+
+
+def distinct(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The different rows of ``[E, columns]``, and int64 ``[E]``: which of them each row is.
+
+    Column by column; numbers of few values are numbered without sorting.
+    """
+    key = torch.zeros(len(labels), dtype=torch.int64, device=labels.device)
+    for column in labels.unbind(dim=1) if len(labels) else ():
+        least, most = column.aminmax()
+        if float(most - least) < FEW and bool((column == column.round()).all()):
+            number, count = (column - least).long(), int(most - least) + 1
+        else:
+            values, number = torch.unique(column, return_inverse=True)
+            count = len(values)
+        key = key * count + number
+        if int(key.max()) > MANY:
+            key = torch.unique(key, return_inverse=True)[1]
+    keys, label = torch.unique(key, return_inverse=True)
+    table = labels.new_empty(len(keys), labels.shape[1])
+    table[label] = labels
+    return table, label
 
 
 def _depth(wiring: Wiring) -> float:
@@ -221,7 +270,7 @@ def _check_finite(graph: Graph) -> None:
             continue
         place = tuple(finite.all(dim=-1).logical_not().nonzero()[0].tolist())
         tile = tuple(slice(index, index + 1) for index in place)
-        network = int(edges.source.read(graph.owner.unsqueeze(1), tile))
+        network = int(edges.source.read(edges.source.spread(graph.owner.unsqueeze(1)), tile))
         label = edges.label.expand(edges.values.shape[:-1])[place]
         layer = float(graph.table[label, 0])
         raise ValueError(f"network {network}: a parameter of layer {layer:g} is NaN or infinite")

@@ -58,15 +58,16 @@ class Attention(nn.Module):
         scores = []
         for edges, own in zip(graph.edges, states, strict=True):
             scale, shift = self.E(own).unflatten(-1, (heads, 2, width)).unbind(-2)
-            ends = edges.source.read(key) + edges.target.read(query)
+            ends = edges.source.read(edges.source.spread(key)) + edges.target.read(edges.target.spread(query))
             raw = ends.unflatten(-1, (heads, width)) * scale
             score = F.relu(raw.relu().sqrt() - (-raw).relu().sqrt() + shift)
             exponential = torch.einsum("...hd,dhc->...h", score, self.Aw).clamp(-CLAMP, CLAMP).exp()
-            edges.target.add(norm, exponential)
+            into = edges.target
+            into.add(into.spread(norm), exponential)
             kept = F.dropout(exponential, self.dropout, self.training).unsqueeze(-1)
-            sent = edges.source.read(value).unflatten(-1, (heads, width)) * kept
-            edges.target.add(weighted, sent.flatten(-2))
-            edges.target.add(scored, (score * kept).flatten(-2))
+            sent = edges.source.read(edges.source.spread(value)).unflatten(-1, (heads, width)) * kept
+            into.add(into.spread(weighted), sent.flatten(-2))
+            into.add(into.spread(scored), (score * kept).flatten(-2))
             scores.append(score.flatten(-2))
         share = norm.clamp(min=torch.finfo(norm.dtype).tiny).reciprocal().unsqueeze(-1)
         of_nodes = weighted.view(-1, heads, width) * share
@@ -121,7 +122,7 @@ class GRIT(nn.Module):
 
     def forward(self, graph: Graph, x: Tensor, start: Fold, send: Fold | None = None) -> tuple[Tensor, list[Tensor]]:
         """Nodes and edges ``[..., hidden]``; see :meth:`ResidualMPNN.forward`."""
-        states = started(graph, start)
+        states = started(graph, start(None))
         for layer in self.layers:
             x, states = layer(graph, x, states)
-        return x, states if send is None else sums(graph, states, send)
+        return x, states if send is None else sums(graph, states, send(None))

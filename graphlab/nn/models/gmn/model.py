@@ -34,8 +34,8 @@ class Identity(nn.Module):
 
     def forward(self, graph: Graph, x: Tensor, start: Fold, send: Fold | None = None) -> tuple[Tensor, list[Tensor]]:
         """See :meth:`ResidualMPNN.forward`."""
-        states = started(graph, start)
-        return x, states if send is None else sums(graph, states, send)
+        states = started(graph, start(None))
+        return x, states if send is None else sums(graph, states, send(None))
 
 
 def network(

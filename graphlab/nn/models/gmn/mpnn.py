@@ -11,7 +11,7 @@ Columns of :math:`A` and :math:`B` that belong to nodes are multiplied once a no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
 import torch
@@ -25,12 +25,16 @@ from graphlab.nn.models.gmn.passes import (
     EdgeMap,
     Fold,
     Result,
+    alone,
     dropped,
     edge_pass,
     linear_map,
     seed,
+    started,
+    sums,
     whole_pass,
 )
+from graphlab.nn.models.gmn.residual import residual_pass
 
 Activation = Literal["silu", "relu"]
 Aggregation = Literal["mean", "sum", "max"]
@@ -157,11 +161,20 @@ class Block(nn.Module):
         norm, last = self.edge_norm, self.edge_mlp[1]
         return EdgeFunction(of, (norm.weight, norm.bias, last.weight, last.bias, *self.conv.weights), self.hidden)
 
-    def update(self, x: Tensor, received: Tensor) -> Tensor:
-        """The nodes after they received the aggregated messages; the same in the last block."""
+    def edge_pass(self, edges: Edges, states: Tensor, source: Tensor, target: Tensor, overwrite: bool) -> Result:
+        """New states, and sums of messages if nodes are updated."""
+        if self.dropout and self.training:
+            return edge_pass(self.edge_function(), edges, states, source, target, len(source))
+        inner, *message = self.conv.weights
+        silu = self.activation is F.silu
+        given = (self.edge_norm, inner, message[0] if message else None, self.edge_mlp[1], silu)
+        return residual_pass(edges, states, source, target, *given, overwrite=overwrite)
+
+    def update(self, x: Tensor, graph: Graph, sent: Sequence[Tensor | None], aggregation: Aggregation) -> Tensor:
+        """The nodes after they received messages, see :func:`aggregated`; the same in the last block."""
         if self.conv.node_model is None or self.node_mlp is None:
             return x
-        new = self.conv.node_model(self.normed(x), received)
+        new = self.conv.node_model(self.normed(x), aggregated(graph, sent, aggregation))
         return cast(Tensor, x + self.node_mlp(F.dropout(new, self.dropout, self.training)))
 
 
@@ -227,46 +240,20 @@ class ResidualMPNN(nn.Module):
         x = self.node_embed(x)
         norm, linear = self.final_layer
         final = layer_norm_map(norm).then(linear_map(linear.weight, linear.bias) if send is None else send(linear))
-        first = start(self.edge_embed)
-        states = [edges.values for edges in graph.edges]
-        last = len(self.convs) - 1
+        states = started(graph, start(self.edge_embed))
         for number, block in enumerate(self.convs):
-
-            def function(number: int = number, block: Block = block) -> EdgeFunction:
-                own = block.edge_function() if number else block.edge_function().after(first)
-                return own.then(final, send is not None) if number == last else own
-
             source, target = block.conv.terms(block.normed(x))
-            results = passes(function, graph, states, source, target, self.aggregation == "max", overwrite=number > 0)
-            if number == last:
-                return x, [new if send is None else total for new, total in results]
-            states = [new for new, _ in results]
-            x = block.update(x, aggregated(graph, [sent for _, sent in results], self.aggregation))
-        raise AssertionError
-
-
-def passes(
-    function: Callable[[], EdgeFunction],
-    graph: Graph,
-    states: Sequence[Tensor],
-    source: Tensor,
-    target: Tensor,
-    whole: bool = False,
-    overwrite: bool = False,
-) -> list[Result]:
-    """New states and what they send, for each part of a graph's edges.
-
-    Args:
-        function: Makes what is computed, anew for each part.
-        graph, states: The edges and their states.
-        source, target: Terms of the nodes.
-        whole: Compute all edges at once, and give the messages themselves, not their sums.
-        overwrite: See :func:`edge_pass`.
-    """
-    pairs = zip(graph.edges, states, strict=True)
-    if whole:
-        return [whole_pass(function(), edges, own, source, target) for edges, own in pairs]
-    return [edge_pass(function(), edges, own, source, target, graph.num_nodes, overwrite) for edges, own in pairs]
+            pairs = zip(graph.edges, states, strict=True)
+            if self.aggregation == "max":
+                results = [whole_pass(block.edge_function(), edges, own, source, target) for edges, own in pairs]
+            else:
+                results = [block.edge_pass(edges, own, source, target, overwrite=number > 0) for edges, own in pairs]
+            states = [new for new, _ in results if new is not None]
+            x = block.update(x, graph, [sent for _, sent in results], self.aggregation)
+        if send is not None:
+            return x, sums(graph, states, final)
+        outputs = (edge_pass(alone(final), edges, own) for edges, own in zip(graph.edges, states, strict=True))
+        return x, [new for new, _ in outputs if new is not None]
 
 
 def aggregated(graph: Graph, sent: Sequence[Tensor | None], how: Aggregation) -> Tensor:

@@ -23,8 +23,8 @@ from graphlab.nn.models.gmn.ends import Tile, tiles
 from graphlab.nn.models.gmn.graph import Edges, Graph
 from graphlab.weightgraph.allocation import zeros
 
-TILE = 1 << 19
-"""Numbers in the states of a tile: 2 MB in float32."""
+TILE = 1 << 17
+"""Numbers in the states of a tile, 512 kB in float32: what is made of them on the way stays in a core's cache."""
 CUDA_TILE = 1 << 25
 """The same on a GPU, where it is the launches that cost."""
 
@@ -81,27 +81,6 @@ class EdgeFunction:
     of: Callable[..., Result]
     weights: tuple[Tensor, ...]
     width: int
-
-    def after(self, first: EdgeMap) -> EdgeFunction:
-        """The function of what ``first`` makes of the states."""
-        count = len(first.weights)
-
-        def of(edges: Edges, tile: Tile, states: Tensor, source: Any, target: Any, *weights: Tensor) -> Result:
-            return self.of(edges, tile, first.of(edges, tile, states, *weights[:count]), source, target, *weights[count:])
-
-        return EdgeFunction(of, (*first.weights, *self.weights), max(first.width, self.width))
-
-    def then(self, last: EdgeMap, send: bool = False) -> EdgeFunction:
-        """The function whose new states, or with ``send`` its only messages, are what ``last`` makes of the states."""
-        count = len(self.weights)
-
-        def of(edges: Edges, tile: Tile, states: Tensor, source: Any, target: Any, *weights: Tensor) -> Result:
-            new, sent = self.of(edges, tile, states, source, target, *weights[:count])
-            assert new is not None
-            made = last.of(edges, tile, new, *weights[count:])
-            return (None, made) if send else (made, sent)
-
-        return EdgeFunction(of, (*self.weights, *last.weights), max(last.width, self.width))
 
 
 def alone(function: EdgeMap, send: bool = False) -> EdgeFunction:
@@ -173,16 +152,20 @@ def edge_pass(
     return _run(function, edges, num_nodes, *given, overwrite=overwrite)
 
 
-def started(graph: Graph, start: Fold) -> list[Tensor]:
-    """``[*edges, channels]`` for each part: what ``start`` makes of the values."""
-    function = alone(start(None))
-    results = (edge_pass(function, edges, edges.values) for edges in graph.edges)
-    return [new for new, _ in results if new is not None]
+def started(graph: Graph, start: EdgeMap) -> list[Tensor]:
+    """``[*edges, channels]`` for each part: what ``start`` makes of the values, once for edges and their reverse."""
+    function, made = alone(start), dict[int, Tensor]()
+    for edges in graph.edges:
+        if id(edges.values) not in made:
+            new, _ = edge_pass(function, edges, edges.values)
+            assert new is not None
+            made[id(edges.values)] = new
+    return [made[id(edges.values)] for edges in graph.edges]
 
 
-def sums(graph: Graph, states: Sequence[Tensor], send: Fold) -> list[Tensor]:
+def sums(graph: Graph, states: Sequence[Tensor], send: EdgeMap) -> list[Tensor]:
     """``[N, channels]`` for each part: the sums over the edges into each node of what ``send`` makes of states."""
-    function = alone(send(None), send=True)
+    function = alone(send, send=True)
     pairs = zip(graph.edges, states, strict=True)
     results = (edge_pass(function, edges, own, num_nodes=graph.num_nodes) for edges, own in pairs)
     return [total for _, total in results if total is not None]
@@ -192,12 +175,18 @@ def whole_pass(
     function: EdgeFunction, edges: Edges, states: Tensor, source: Tensor | None = None, target: Tensor | None = None
 ) -> Result:
     """New states and messages of all edges at once, for what cannot be computed tile by tile."""
-    return function.of(edges, (), states, *_terms(edges, (), source, target), *function.weights)
+    return function.of(edges, (), states, *_terms(edges, (), *_spread(edges, source, target)), *function.weights)
 
 
-def _tiles(function: EdgeFunction, states: Tensor) -> Sequence[Tile]:
-    most = (CUDA_TILE if states.is_cuda else TILE) // max(1, function.width)
+def edge_tiles(states: Tensor, width: int) -> list[Tile]:
+    """Tiles of edges, given the most channels that are made of them on the way."""
+    most = (CUDA_TILE if states.is_cuda else TILE) // max(1, width)
     return list(tiles(states.shape[:-1], max(1, most))) or [()]  # without edges, all of none
+
+
+def blank(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Zeros of the dtype and on the device of a tensor."""
+    return zeros(shape, like.dtype) if like.device.type == "cpu" else like.new_zeros(shape)
 
 
 def _run(
@@ -212,17 +201,27 @@ def _run(
 ) -> Result:
     new: Tensor | None = None
     total: Tensor | None = None
-    for tile in _tiles(function, states):
-        made, sent = function.of(edges, tile, states[tile], *_terms(edges, tile, source, target), *weights)
+    ends = _spread(edges, source, target)
+    for tile in edge_tiles(states, function.width):
+        made, sent = function.of(edges, tile, states[tile], *_terms(edges, tile, *ends), *weights)
         if made is not None:
             if new is None:
                 fits = overwrite and made.shape[-1] == states.shape[-1]
-                new = states if fits else _blank((*states.shape[:-1], made.shape[-1]), made)
+                new = states if fits else blank((*states.shape[:-1], made.shape[-1]), made)
             new[tile] = made
         if sent is not None:
-            total = sent.new_zeros(num_nodes, sent.shape[-1]) if total is None else total
-            edges.target.add(total, sent, tile)
+            if total is None:
+                total = sent.new_zeros(num_nodes, sent.shape[-1])
+                rows = edges.target.spread(total)
+            edges.target.add(rows, sent, tile)
     return new, total
+
+
+def _spread(edges: Edges, source: Tensor | None, target: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    return (
+        None if source is None else edges.source.spread(source),
+        None if target is None else edges.target.spread(target),
+    )
 
 
 def _terms(
@@ -232,10 +231,6 @@ def _terms(
         None if source is None else edges.source.read(source, tile),
         None if target is None else edges.target.read(target, tile),
     )
-
-
-def _blank(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    return zeros(shape, like.dtype) if like.device.type == "cpu" else like.new_zeros(shape)
 
 
 class _Pass(torch.autograd.Function):
@@ -253,47 +248,37 @@ class _Pass(torch.autograd.Function):
     def backward(ctx: Any, d_new: Tensor | None, d_total: Tensor | None) -> tuple[Any, ...]:
         function, edges = ctx.function, ctx.edges
         states, source, target, *weights = ctx.saved_tensors
-        need_states, need_source, need_target, *need_weights = ctx.needs_input_grad[3:]
-        leaves = [w.detach().requires_grad_(need) for w, need in zip(weights, need_weights, strict=True)]
-        d_states = _blank(states.shape, states) if need_states else None
-        d_source, d_target = (
-            torch.zeros_like(terms) if need else None
-            for terms, need in ((source, need_source), (target, need_target))
-        )
-        d_weights: list[Tensor | None] = [None] * len(leaves)
-        for tile in _tiles(function, states):
+        need = ctx.needs_input_grad[3:]
+        leaves = [own.detach().requires_grad_(wanted) for own, wanted in zip(weights, need[3:], strict=True)]
+        given = zip((states, source, target, *weights), need, strict=True)
+        gradients: list[Any] = [blank(own.shape, own) if wanted else None for own, wanted in given]
+        ends, d_ends = _spread(edges, source, target), _spread(edges, *gradients[1:3])
+        d_rows = None if d_total is None else edges.target.spread(d_total)
+        for tile in edge_tiles(states, function.width):
             inputs = [
-                terms if terms is None else terms.detach().requires_grad_(need)
-                for terms, need in zip(
-                    (states[tile], *_terms(edges, tile, source, target)),
-                    (need_states, need_source, need_target),
-                    strict=True,
-                )
+                own if own is None else own.detach().requires_grad_(wanted)
+                for own, wanted in zip((states[tile], *_terms(edges, tile, *ends)), need, strict=False)
             ]
             with torch.enable_grad():
                 made, sent = function.of(edges, tile, *inputs, *leaves)
-            outputs, gradients = [], []
+            outputs = []
             if made is not None and d_new is not None:
-                outputs.append(made)
-                gradients.append(d_new[tile])
-            if sent is not None and d_total is not None:
-                outputs.append(sent)
-                gradients.append(edges.target.read(d_total, tile).expand_as(sent))
-            wanted = [leaf for leaf in (*inputs, *leaves) if leaf is not None and leaf.requires_grad]
-            found = iter(torch.autograd.grad(outputs, wanted, gradients, allow_unused=True))
-            for number, leaf in enumerate((*inputs, *leaves)):
-                if leaf is None or not leaf.requires_grad:
-                    continue
-                gradient = next(found)
+                outputs.append((made, d_new[tile]))
+            if sent is not None and d_rows is not None:
+                outputs.append((sent, edges.target.read(d_rows, tile).expand_as(sent)))
+            wanted = [own for own in (*inputs, *leaves) if own is not None and own.requires_grad]
+            results, their = zip(*outputs, strict=True)
+            found = iter(torch.autograd.grad(results, wanted, their, allow_unused=True))
+            for place, own in enumerate((*inputs, *leaves)):
+                gradient = next(found) if own is not None and own.requires_grad else None
                 if gradient is None:
                     continue
-                if number == 0 and d_states is not None:
-                    d_states[tile] = gradient
-                elif number == 1 and d_source is not None:
-                    edges.source.add(d_source, gradient, tile)
-                elif number == 2 and d_target is not None:
-                    edges.target.add(d_target, gradient, tile)
+                if place == 0:
+                    gradients[0][tile] = gradient
+                elif place == 1:
+                    edges.source.add(d_ends[0], gradient, tile)
+                elif place == 2:
+                    edges.target.add(d_ends[1], gradient, tile)
                 else:
-                    before = d_weights[number - 3]
-                    d_weights[number - 3] = gradient if before is None else before.add_(gradient)
-        return None, None, None, d_states, d_source, d_target, *d_weights
+                    gradients[place].add_(gradient)
+        return None, None, None, *gradients

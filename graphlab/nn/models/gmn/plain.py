@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from graphlab.nn.models.gmn.ends import Tile
 from graphlab.nn.models.gmn.graph import Edges, Graph
-from graphlab.nn.models.gmn.mpnn import Aggregation, Conv, aggregated, check_name, check_sizes, passes
+from graphlab.nn.models.gmn.mpnn import Aggregation, Conv, aggregated, check_name, check_sizes
 from graphlab.nn.models.gmn.norm import batch_norm
-from graphlab.nn.models.gmn.passes import EdgeFunction, Fold, Result, sums
+from graphlab.nn.models.gmn.passes import EdgeFunction, Fold, Result, edge_pass, started, sums, whole_pass
 
 
 class MPNN(nn.Module):
@@ -70,15 +72,12 @@ class MPNN(nn.Module):
 
     def forward(self, graph: Graph, x: Tensor, start: Fold, send: Fold | None = None) -> tuple[Tensor, list[Tensor]]:
         """Nodes ``[N, node_out]`` and outputs of edges; see :meth:`ResidualMPNN.forward`."""
-        first = start(None)
-        states = [edges.values for edges in graph.edges]
+        states = started(graph, start(None))
+        run = whole_pass if self.aggregation == "max" else functools.partial(edge_pass, num_nodes=graph.num_nodes)
         for number, conv in enumerate(self.convs):
-
-            def function(number: int = number, conv: Conv = conv) -> EdgeFunction:
-                own = _function(conv)
-                return own if number else own.after(first)
-
-            results = passes(function, graph, states, *conv.terms(x), self.aggregation == "max")
+            source, target = conv.terms(x)
+            pairs = zip(graph.edges, states, strict=True)
+            results = [run(_function(conv), edges, own, source, target) for edges, own in pairs]
             states = [new for new, _ in results if new is not None]
             if conv.node_model is not None:
                 x = conv.node_model(x, aggregated(graph, [sent for _, sent in results], self.aggregation))
@@ -88,7 +87,7 @@ class MPNN(nn.Module):
                 x, *states = (F.dropout(own, self.dropout) for own in (x, *states))
         if send is None:
             return x, states
-        return x, sums(graph, states, send)
+        return x, sums(graph, states, send(None))
 
 
 def _function(conv: Conv) -> EdgeFunction:
