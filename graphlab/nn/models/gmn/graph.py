@@ -209,7 +209,7 @@ def _block(part: Part, values: Tensor, start: int) -> tuple[Edges, Tensor]:
         Grid(stack, nodes, tuple(order.index(axis) for axis in own), shape)
         for nodes, own in zip(stack.ends(block), (block.source_axes, block.target_axes), strict=True)
     )
-    labels = block_labels(block)
+    labels = block_labels(stack.wiring, block)
     sizes = [labels.shape[axis] for axis in order]
     label = torch.arange(start, start + prod(sizes)).view(1, *labels.shape[:-1]).permute(0, *(1 + a for a in order))
     moved = (0, *(1 + axis for axis in order))
@@ -223,7 +223,7 @@ def _remainder_labels(batch: WeightGraphBatch, depths: Mapping[int, float]) -> t
     for stack in batch.stacks:
         own = [torch.empty(0, dtype=torch.int64)]
         for block in stack.merged.blocks:
-            labels = block_labels(block)
+            labels = block_labels(stack.merged, block)
             number = torch.arange(start, start + prod(labels.shape[:-1])).view(labels.shape[:-1])
             own.append(number.expand(block.shape).flatten())
             tables.append(scaled(labels.reshape(-1, LABELS), depths[id(stack)]))

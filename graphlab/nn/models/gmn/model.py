@@ -297,7 +297,8 @@ class GMNEditor(_Metanetwork):
         """
         read = self.read(graph)
         _, outputs = self.gnn(self.messages(read), *self.encode(read))
-        return [self.gamma * own for own in outputs[: len(read.edges)]]
+        outputs = outputs[: len(read.edges)]
+        return [self.gamma * edges.as_given(own) for edges, own in zip(read.edges, outputs, strict=True)]
 
     def forward(self, graph: Data | WeightGraphBatch) -> Data | WeightGraphBatch:
         """The graph with new values; what it held otherwise is shared. Gradients flow to the values.

@@ -246,6 +246,8 @@ class _Pass(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_new: Tensor | None, d_total: Tensor | None) -> tuple[Any, ...]:
+        if d_new is None and d_total is None:
+            return (None,) * len(ctx.needs_input_grad)
         function, edges = ctx.function, ctx.edges
         states, source, target, *weights = ctx.saved_tensors
         need = ctx.needs_input_grad[3:]

@@ -104,6 +104,8 @@ class _Residual(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_new: Tensor | None, d_total: Tensor | None) -> tuple[Any, ...]:
+        if d_new is None and d_total is None:
+            return (None,) * len(ctx.needs_input_grad)
         edges, given = ctx.edges, ctx.saved_tensors
         states, source, target, scale, shift, inner, outer, bias, message = given
         width = states.shape[-1]

@@ -44,14 +44,14 @@ def edge_labels(wiring: Wiring) -> Tensor:
     labels = torch.empty(wiring.num_edges, 5)
     start = 0
     for block in wiring.blocks:
-        labels[start : start + block.num_edges].view(*block.shape, 5).copy_(block_labels(block))
+        labels[start : start + block.num_edges].view(*block.shape, 5).copy_(block_labels(wiring, block))
         start += block.num_edges
     return labels
 
 
-def block_labels(block: Block) -> Tensor:
+def block_labels(wiring: Wiring, block: Block) -> Tensor:
     """float32, broadcastable to ``[*block.shape, 5]``: the labels of a block's edges, along the axes that have any."""
-    if block.type == EdgeType.TRIPLANAR:
+    if wiring.layout == "parameter_graph" and block.type == EdgeType.TRIPLANAR:
         positions = _grid_positions(block).view(*block.shape, 3)
     else:
         kernel = _kernel_axes(block)
