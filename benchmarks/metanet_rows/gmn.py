@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmarks.harness import Row
 
@@ -61,10 +60,10 @@ def row(name: str, network: str) -> Row:
     model = GMN(HIDDEN, LAYERS, 1, undirected=True)
     parameters = list(model.parameters())
 
-    def ours(*parameters: Tensor) -> Tensor:
+    def ours(*_: Tensor) -> Tensor:
         return model(batch)
 
-    def plain(*parameters: Tensor) -> Tensor:
+    def plain(*_: Tensor) -> Tensor:
         return _plain(model, data.x.float(), data.edge_index, data.edge_attr, data.batch, count)
 
     edges = data.num_edges * HIDDEN * 2 * 4e-9

@@ -52,8 +52,8 @@ class WeightGraphBatch:
         x: ``[num_nodes, 1]``: what nodes carry; ``None`` if no wiring gives them anything.
 
     Raises:
-        WiringError: for no members; for drawings of different layouts; naming member and parameter, for parameters that are missing, do not fit the wiring
-            or are on different devices.
+        WiringError: for no members; for drawings of different layouts; naming member and parameter, for parameters
+            that are missing, do not fit the wiring or are on different devices.
     """
 
     def __init__(self, members: Iterable[tuple[Wiring, Mapping[str, Tensor]]]) -> None:

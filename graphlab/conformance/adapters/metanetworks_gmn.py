@@ -54,9 +54,11 @@ def gmn_train(case: Case) -> Results:
     for step in range(case.config["steps"]):
         optimizer.zero_grad()
         loss = functional.binary_cross_entropy_with_logits(model(data), targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if step == 0:
-            results = {f"grad0/{name}": own.grad.clone() for name, own in model.named_parameters() if own.grad is not None}
+            results = {
+                f"grad0/{name}": own.grad.clone() for name, own in model.named_parameters() if own.grad is not None
+            }
         losses.append(loss.detach())
         optimizer.step()
     return Results(results | {"losses": torch.stack(losses), "final_out": model(data).sigmoid()})
@@ -94,7 +96,9 @@ _OPTIONS = (
 
 
 def _data(case: Case) -> Data:
-    inputs: dict[str, Any] = {name: case.inputs[name] for name in ("x", "edge_index", "edge_attr", "batch") if name in case.inputs}
+    inputs: dict[str, Any] = {
+        name: case.inputs[name] for name in ("x", "edge_index", "edge_attr", "batch") if name in case.inputs
+    }
     return Data(**inputs)
 
 

@@ -50,7 +50,9 @@ def gradients(out: Tensor, model: torch.nn.Module) -> list[Tensor | None]:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@given(kinds=MEMBERS, large=DIVISION, layers=st.integers(1, 3), training=st.booleans(), tile=st.sampled_from([40, 1 << 17]))
+@given(
+    kinds=MEMBERS, large=DIVISION, layers=st.integers(1, 3), training=st.booleans(), tile=st.sampled_from([40, 1 << 17])
+)
 @settings(deadline=None, max_examples=12)
 def test_blocks_are_explicit_graphs(
     name: str, kinds: list[str], large: int, layers: int, training: bool, tile: int
@@ -103,9 +105,7 @@ def test_gradients_reach_the_networks(name: str) -> None:
 
 @given(kinds=MEMBERS, large=DIVISION, undirected=st.booleans())
 @settings(deadline=None, max_examples=20)
-def test_edits_of_blocks_are_those_of_explicit_graphs(
-    kinds: list[str], large: int, undirected: bool
-) -> None:
+def test_edits_of_blocks_are_those_of_explicit_graphs(kinds: list[str], large: int, undirected: bool) -> None:
     members = [member(kind, seed, torch.float64) for seed, kind in enumerate(kinds)]
     torch.manual_seed(1)
     model = GMNEditor(6, 2, undirected=undirected, scale=0.5).double()

@@ -131,7 +131,7 @@ class FeatureEncoder(nn.Module):
         last, norm, relu = self.edge_attr_proj, self.edge_attr_norm, self.post_activation
         folded = then is not None and not relu
         weight, bias = composed(last, then) if then is not None and folded else (last.weight, last.bias)
-        inner = tuple(self.weight_encoder.parameters()) or tuple(self.weight_encoder.buffers())
+        inner: list[Tensor] = [*self.weight_encoder.parameters()] or [*self.weight_encoder.buffers()]
 
         def plain(edges: Edges, tile: Tile, values: Tensor, weight: Tensor, labels: Tensor, *inner: Tensor) -> Tensor:
             made = F.linear(_encoded(values, inner), weight).add_(_rows(labels, edges, tile))
@@ -146,7 +146,7 @@ class FeatureEncoder(nn.Module):
             return made.relu_() if relu else made
 
         if norm is None:
-            of_value, of_label = weight.split([self.hidden, labels.shape[1]], dim=1)
+            of_value, of_label = weight.tensor_split([self.hidden], dim=1)
             made = EdgeMap(plain, (of_value, F.linear(labels, of_label, bias), *inner), max(self.hidden, len(weight)))
         else:
             made = EdgeMap(normed, (weight, bias, norm.weight, norm.bias, labels, *inner), last.in_features)

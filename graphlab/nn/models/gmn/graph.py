@@ -78,7 +78,9 @@ class Graph:
         """
         source, target = edge_index.as_subclass(Tensor)
         edges = Edges(values, torch.zeros_like(source), Listed(source), Listed(target))
-        return cls(values.new_zeros(len(x), 3), values.new_zeros(1, LABELS), (edges,), torch.zeros_like(x[:, 0]).long(), 1)
+        return cls(
+            values.new_zeros(len(x), 3), values.new_zeros(1, LABELS), (edges,), torch.zeros_like(x[:, 0]).long(), 1
+        )
 
     @property
     def num_nodes(self) -> int:
@@ -151,7 +153,9 @@ def _read_data(data: Data, slots: int, normalize_depth: bool) -> Graph:
             f"{attr.dtype} {list(attr.shape)}"
         )
     if index.shape != (2, len(attr)):
-        raise ValueError(f"edge_index: expected [2, {len(attr)}], as many edges as edge_attr has, got {list(index.shape)}")
+        raise ValueError(
+            f"edge_index: expected [2, {len(attr)}], as many edges as edge_attr has, got {list(index.shape)}"
+        )
     if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < len(x):
         raise ValueError(f"edge_index: expected nodes 0 to {len(x) - 1}, got {int(index.min())} to {int(index.max())}")
     source, target = index.as_subclass(Tensor)

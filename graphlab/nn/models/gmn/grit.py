@@ -57,15 +57,15 @@ class Attention(nn.Module):
         scored, norm = torch.zeros_like(weighted), x.new_zeros(len(x), heads)
         scores = []
         for edges, own in zip(graph.edges, states, strict=True):
-            scale, shift = self.E(own).unflatten(-1, (heads, 2, width)).unbind(-2)
+            scale, shift = _divided(self.E(own), heads, 2, width).unbind(-2)
             ends = edges.source.read(edges.source.spread(key)) + edges.target.read(edges.target.spread(query))
-            raw = ends.unflatten(-1, (heads, width)) * scale
+            raw = _divided(ends, heads, width) * scale
             score = F.relu(raw.relu().sqrt() - (-raw).relu().sqrt() + shift)
             exponential = torch.einsum("...hd,dhc->...h", score, self.Aw).clamp(-CLAMP, CLAMP).exp()
             into = edges.target
             into.add(into.spread(norm), exponential)
             kept = F.dropout(exponential, self.dropout, self.training).unsqueeze(-1)
-            sent = edges.source.read(edges.source.spread(value)).unflatten(-1, (heads, width)) * kept
+            sent = _divided(edges.source.read(edges.source.spread(value)), heads, width) * kept
             into.add(into.spread(weighted), sent.flatten(-2))
             into.add(into.spread(scored), (score * kept).flatten(-2))
             scores.append(score.flatten(-2))
@@ -73,6 +73,11 @@ class Attention(nn.Module):
         of_nodes = weighted.view(-1, heads, width) * share
         of_edges = torch.einsum("nhd,dhc->nhc", scored.view(-1, heads, width) * share, self.VeRow)
         return (of_nodes + of_edges).flatten(1), scores
+
+
+def _divided(x: Tensor, *sizes: int) -> Tensor:
+    """Channels as heads and what they are made of."""
+    return x.reshape(*x.shape[:-1], *sizes)
 
 
 class GritLayer(nn.Module):

@@ -62,9 +62,7 @@ def network(
         options: dict[str, Any] = {"activation": activation, "dropout": dropout, "aggregation": aggregation}
         return ResidualMPNN(node_in, edge_in, hidden, edge_out, num_layers, **options)
     if gnn_type == "empnn":
-        return MPNN(
-            node_in, edge_in, hidden, edge_out, edge_out, num_layers, dropout=dropout, aggregation=aggregation
-        )
+        return MPNN(node_in, edge_in, hidden, edge_out, edge_out, num_layers, dropout=dropout, aggregation=aggregation)
     if gnn_type == "identity":
         return Identity(node_in, edge_in)
     if not node_in == edge_in == hidden == edge_out:
@@ -205,8 +203,8 @@ class GMN(_Metanetwork):
         self.gnn_w_readout = _Reader(gnn, readout)
 
     def forward(self, graph: Data | WeightGraphBatch) -> Tensor:
-        """``[num_graphs, out_dim]``, in the given order of the networks. Accuracies are the published model's sigmoid of
-        it, so that ``binary_cross_entropy_with_logits`` trains them.
+        """``[num_graphs, out_dim]``, in the given order of the networks. The published model ends in a sigmoid of it, so
+        that ``binary_cross_entropy_with_logits`` trains them.
 
         Raises:
             ValueError: as :meth:`read`.

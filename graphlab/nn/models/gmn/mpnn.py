@@ -1,7 +1,8 @@
 r"""Message passing that updates edges, in pre-norm residual blocks (specification of metanetworks, 2.2).
 
 .. math::
-    e'_{k} &= \mathrm{relu}(A [\bar x_j, \bar x_i, \bar e_k] + a), \qquad \bar x = \mathrm{LN}(x),\ \bar e = \mathrm{LN}(e) \\
+    e'_{k} &= \mathrm{relu}(A [\bar x_j, \bar x_i, \bar e_k] + a), \qquad
+        \bar x = \mathrm{LN}(x),\ \bar e = \mathrm{LN}(e) \\
     m_k &= \mathrm{relu}(B [\bar x_j, e'_k] + b), \qquad g_i = \operatorname{mean}_{k: j \to i} m_k \\
     x'_i &= \mathrm{relu}(C [\bar x_i, g_i] + c) \\
     x &\leftarrow x + U f(x') + u, \qquad e \leftarrow e + V f(e') + v
@@ -11,7 +12,7 @@ Columns of :math:`A` and :math:`B` that belong to nodes are multiplied once a no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, cast, get_args
 
 import torch
@@ -28,6 +29,7 @@ from graphlab.nn.models.gmn.passes import (
     alone,
     dropped,
     edge_pass,
+    linear_at,
     linear_map,
     seed,
     started,
@@ -38,7 +40,6 @@ from graphlab.nn.models.gmn.residual import residual_pass
 
 Activation = Literal["silu", "relu"]
 Aggregation = Literal["mean", "sum", "max"]
-
 
 
 class EdgeModel(nn.Module):
@@ -52,7 +53,7 @@ class EdgeModel(nn.Module):
     def terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``[N, channels]`` as sources, and as targets with the bias."""
         source, target, _ = self._columns()
-        return F.linear(x, source), F.linear(x, target, self.edge_mlp[0].bias)
+        return F.linear(x, source), F.linear(x, target, linear_at(self.edge_mlp, 0).bias)
 
     @property
     def edge_weight(self) -> Tensor:
@@ -60,7 +61,7 @@ class EdgeModel(nn.Module):
         return self._columns()[2]
 
     def _columns(self) -> tuple[Tensor, ...]:
-        return self.edge_mlp[0].weight.split(self._widths, dim=1)
+        return torch.split(linear_at(self.edge_mlp, 0).weight, self._widths, dim=1)
 
 
 class NodeModel(nn.Module):
@@ -77,7 +78,7 @@ class NodeModel(nn.Module):
 
     def terms(self, x: Tensor) -> Tensor:
         """``[N, channels]`` as sources, with the bias."""
-        return F.linear(x, self._columns()[0], self.node_mlp_1[0].bias)
+        return F.linear(x, self._columns()[0], linear_at(self.node_mlp_1, 0).bias)
 
     @property
     def edge_weight(self) -> Tensor:
@@ -88,7 +89,7 @@ class NodeModel(nn.Module):
         return cast(Tensor, self.node_mlp_2(torch.cat([x, received], dim=1)))
 
     def _columns(self) -> tuple[Tensor, ...]:
-        return self.node_mlp_1[0].weight.split(self._widths, dim=1)
+        return torch.split(linear_at(self.node_mlp_1, 0).weight, self._widths, dim=1)
 
 
 class Conv(nn.Module):
@@ -117,12 +118,12 @@ class Conv(nn.Module):
         self, states: Tensor, source: Tensor, target: Tensor, edge_weight: Tensor, message_weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """``e'`` and the messages of a tile, the latter if nodes are updated."""
-        to_edge, to_message = (source, None) if message_weight is None else source.chunk(2, dim=-1)
-        updated = F.linear(states, edge_weight).add_(to_edge).add_(target)
+        width = len(edge_weight)
+        updated = F.linear(states, edge_weight).add_(source[..., :width]).add_(target)
         updated = updated if self.last else updated.relu_()
         if message_weight is None:
             return updated, None
-        sent = F.linear(updated, message_weight).add_(to_message)
+        sent = F.linear(updated, message_weight).add_(source[..., width:])
         return updated, sent if self.last else sent.relu_()
 
 
@@ -152,13 +153,13 @@ class Block(nn.Module):
         p = self.dropout if self.training else 0.0
         key = seed() if p else 0
 
-        def of(edges: Edges, tile: Tile, states: Tensor, source: Tensor, target: Tensor, *weights: Tensor) -> Result:
+        def of(_: Edges, tile: Tile, states: Tensor, source: Tensor, target: Tensor, *weights: Tensor) -> Result:
             scale, shift, outer, bias, *inner = weights
             normed = F.layer_norm(states, scale.shape, scale, shift)
             updated, sent = self.conv.update(normed, source, target, *inner)
             return F.linear(self.activation(dropped(updated, p, key, tile)), outer, bias).add_(states), sent
 
-        norm, last = self.edge_norm, self.edge_mlp[1]
+        norm, last = self.edge_norm, linear_at(self.edge_mlp, 1)
         return EdgeFunction(of, (norm.weight, norm.bias, last.weight, last.bias, *self.conv.weights), self.hidden)
 
     def edge_pass(self, edges: Edges, states: Tensor, source: Tensor, target: Tensor, overwrite: bool) -> Result:
@@ -167,7 +168,7 @@ class Block(nn.Module):
             return edge_pass(self.edge_function(), edges, states, source, target, len(source))
         inner, *message = self.conv.weights
         silu = self.activation is F.silu
-        given = (self.edge_norm, inner, message[0] if message else None, self.edge_mlp[1], silu)
+        given = (self.edge_norm, inner, message[0] if message else None, linear_at(self.edge_mlp, 1), silu)
         return residual_pass(edges, states, source, target, *given, overwrite=overwrite)
 
     def update(self, x: Tensor, graph: Graph, sent: Sequence[Tensor | None], aggregation: Aggregation) -> Tensor:
@@ -222,8 +223,9 @@ class ResidualMPNN(nn.Module):
         )
         self.final_layer = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, edge_out))
         if zero_init:
-            mlps = [mlp for block in self.convs for mlp in (block.node_mlp, block.edge_mlp) if mlp is not None]
-            for linear in (*(mlp[1] for mlp in mlps), self.final_layer[1]):
+            blocks = [cast(Block, block) for block in self.convs]
+            mlps = [mlp for block in blocks for mlp in (block.node_mlp, block.edge_mlp) if mlp is not None]
+            for linear in (linear_at(mlp, 1) for mlp in (*mlps, self.final_layer)):
                 nn.init.zeros_(linear.weight)
                 nn.init.zeros_(linear.bias)
 
@@ -238,10 +240,10 @@ class ResidualMPNN(nn.Module):
                 each node of what ``send`` makes of the outputs. Then nothing of the size of the edges is kept.
         """
         x = self.node_embed(x)
-        norm, linear = self.final_layer
+        norm, linear = cast(nn.LayerNorm, self.final_layer[0]), linear_at(self.final_layer, 1)
         final = layer_norm_map(norm).then(linear_map(linear.weight, linear.bias) if send is None else send(linear))
         states = started(graph, start(self.edge_embed))
-        for number, block in enumerate(self.convs):
+        for number, block in enumerate(cast(Iterable[Block], self.convs)):
             source, target = block.conv.terms(block.normed(x))
             pairs = zip(graph.edges, states, strict=True)
             if self.aggregation == "max":
@@ -276,7 +278,7 @@ def aggregated(graph: Graph, sent: Sequence[Tensor | None], how: Aggregation) ->
 
 
 def layer_norm_map(norm: nn.LayerNorm) -> EdgeMap:
-    def of(edges: Edges, tile: Tile, states: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    def of(_: Edges, __: Tile, states: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return F.layer_norm(states, scale.shape, scale, shift)
 
     return EdgeMap(of, (norm.weight, norm.bias), norm.normalized_shape[0])

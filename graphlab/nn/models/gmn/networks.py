@@ -1,6 +1,6 @@
 """The residual modules that parameter graphs have drawings of, as modules, and how they are declared.
 
->>> net = nn.Sequential(nn.Linear(3, 8), ResidualSelfAttention(8, 2), ResidualFFN(8, 32), MeanOverSequence(), nn.Linear(8, 2))
+>>> net = nn.Sequential(nn.Linear(3, 8), ResidualSelfAttention(8, 2), ResidualFFN(8, 32), MeanOverSequence())
 >>> wiring = parameter_graph(net, readers=READERS)
 """
 

@@ -18,7 +18,12 @@ def batch_norm(norm: nn.BatchNorm1d, parts: Sequence[Tensor]) -> list[Tensor]:
     if not norm.training:
         return [
             F.batch_norm(
-                part.reshape(-1, part.shape[-1]), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+                part.reshape(-1, part.shape[-1]),
+                norm.running_mean,
+                norm.running_var,
+                norm.weight,
+                norm.bias,
+                eps=norm.eps,
             ).view(part.shape)
             for part in parts
         ]

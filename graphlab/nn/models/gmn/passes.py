@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +64,7 @@ def value_map(then: nn.Linear | None = None) -> EdgeMap:
     """The values of edges as they are, or what a linear map makes of them."""
     if then is not None:
         return linear_map(then.weight, then.bias)
-    return EdgeMap(lambda edges, tile, states: states, (), 1)
+    return EdgeMap(lambda _edges, _tile, states: states, (), 1)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class EdgeFunction:
 def alone(function: EdgeMap, send: bool = False) -> EdgeFunction:
     """The pass that makes new states, or messages, of each edge by itself."""
 
-    def of(edges: Edges, tile: Tile, states: Tensor, source: Any, target: Any, *weights: Tensor) -> Result:
+    def of(edges: Edges, tile: Tile, states: Tensor, _source: Any, _target: Any, *weights: Tensor) -> Result:
         made = function.of(edges, tile, states, *weights)
         return (None, made) if send else (made, None)
 
@@ -96,11 +96,16 @@ def alone(function: EdgeMap, send: bool = False) -> EdgeFunction:
 def linear_map(weight: Tensor, bias: Tensor, relu: bool = False) -> EdgeMap:
     """``W e + b``, perhaps with a ReLU."""
 
-    def of(edges: Edges, tile: Tile, states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def of(_: Edges, __: Tile, states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         made = F.linear(states, weight, bias)
         return made.relu_() if relu else made
 
     return EdgeMap(of, (weight, bias), len(weight))
+
+
+def linear_at(modules: nn.Module, place: int) -> nn.Linear:
+    """A linear map of a sequence."""
+    return cast(nn.Linear, cast(nn.Sequential, modules)[place])
 
 
 def composed(first: nn.Linear, second: nn.Linear) -> tuple[Tensor, Tensor]:
@@ -147,9 +152,9 @@ def edge_pass(
     """
     given = (states, source, target, *function.weights)
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in given):
-        result: Result = _Pass.apply(function, edges, num_nodes, *given)
+        result: Result = _Pass.apply(function, edges, num_nodes, *given)  # type: ignore[no-untyped-call]
         return result
-    return _run(function, edges, num_nodes, *given, overwrite=overwrite)
+    return _run(function, edges, num_nodes, states, source, target, *function.weights, overwrite=overwrite)
 
 
 def started(graph: Graph, start: EdgeMap) -> list[Tensor]:

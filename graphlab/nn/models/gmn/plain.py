@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -74,7 +76,7 @@ class MPNN(nn.Module):
         """Nodes ``[N, node_out]`` and outputs of edges; see :meth:`ResidualMPNN.forward`."""
         states = started(graph, start(None))
         run = whole_pass if self.aggregation == "max" else functools.partial(edge_pass, num_nodes=graph.num_nodes)
-        for number, conv in enumerate(self.convs):
+        for number, conv in enumerate(cast(Iterable[Conv], self.convs)):
             source, target = conv.terms(x)
             pairs = zip(graph.edges, states, strict=True)
             results = [run(_function(conv), edges, own, source, target) for edges, own in pairs]
@@ -82,7 +84,8 @@ class MPNN(nn.Module):
             if conv.node_model is not None:
                 x = conv.node_model(x, aggregated(graph, [sent for _, sent in results], self.aggregation))
             if number < len(self.node_norms):
-                (x,), states = batch_norm(self.node_norms[number], [x]), batch_norm(self.edge_norms[number], states)
+                nodes, edge = (cast(nn.BatchNorm1d, norms[number]) for norms in (self.node_norms, self.edge_norms))
+                (x,), states = batch_norm(nodes, [x]), batch_norm(edge, states)
             if self.dropout and self.training and number < len(self.convs) - 1:
                 x, *states = (F.dropout(own, self.dropout) for own in (x, *states))
         if send is None:
@@ -91,7 +94,7 @@ class MPNN(nn.Module):
 
 
 def _function(conv: Conv) -> EdgeFunction:
-    def of(edges: Edges, tile: Tile, states: Tensor, source: Tensor, target: Tensor, *weights: Tensor) -> Result:
+    def of(_: Edges, __: Tile, states: Tensor, source: Tensor, target: Tensor, *weights: Tensor) -> Result:
         return conv.update(states, source, target, *weights)
 
     return EdgeFunction(of, conv.weights, max(len(weight) for weight in conv.weights))

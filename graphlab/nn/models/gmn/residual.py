@@ -1,4 +1,4 @@
-r"""The pass over edges of a residual block, by hand: all that is made of a tile lies in a few buffers that stay in cache.
+r"""The pass over edges of a residual block, by hand: what is made of a tile lies in a few buffers that stay in cache.
 
 With :math:`\bar e = \mathrm{LN}(e)`, terms :math:`p_j, s_j` of sources and :math:`q_i` of targets
 
@@ -48,7 +48,7 @@ def residual_pass(
     """
     given = (states, source, target, norm.weight, norm.bias, inner, outer.weight, outer.bias, message)
     if torch.is_grad_enabled() and any(own is not None and own.requires_grad for own in given):
-        result: Result = _Residual.apply(edges, norm.eps, silu, *given)
+        result: Result = _Residual.apply(edges, norm.eps, silu, *given)  # type: ignore[no-untyped-call]
         return result
     return _forward(edges, norm.eps, silu, given, overwrite)
 
@@ -84,7 +84,7 @@ def _forward(edges: Edges, eps: float, silu: bool, given: Sequence[Any], overwri
         torch.mm(normed, a, out=u)
         u.view(own.shape).add_(said[..., :width]).add_(edges.target.read(targets, tile))
         u.relu_()
-        if b is not None:
+        if b is not None and received is not None:
             torch.mm(u, b, out=z)
             z.view(own.shape).add_(said[..., width:])
             edges.target.add(received, z.relu_().view(own.shape), tile)
@@ -107,11 +107,11 @@ class _Residual(torch.autograd.Function):
         if d_new is None and d_total is None:
             return (None,) * len(ctx.needs_input_grad)
         edges, given = ctx.edges, ctx.saved_tensors
-        states, source, target, scale, shift, inner, outer, bias, message = given
+        states, source, target, scale, shift, inner, outer, _, message = given
         width = states.shape[-1]
         a = inner.t().contiguous()
         b = None if message is None or d_total is None else message.t().contiguous()
-        gradients = [None if own is None else blank(own.shape, own) for own in given]
+        gradients: list[Any] = [None if own is None else blank(own.shape, own) for own in given]
         d_states, d_source, d_target, d_scale, d_shift, d_inner, d_outer, d_bias, d_message = gradients
         sources, targets = edges.source.spread(source), edges.target.spread(target)
         d_sources, d_targets = edges.source.spread(d_source), edges.target.spread(d_target)
