@@ -203,7 +203,7 @@ class GMN(_Metanetwork):
         self.gnn_w_readout = _Reader(gnn, readout)
 
     def forward(self, graph: Data | WeightGraphBatch) -> Tensor:
-        """``[num_graphs, out_dim]``, in the given order of the networks. The published model ends in a sigmoid of it, so
+        """``[num_graphs, out_dim]``, in the given order of the networks. The published model ends in its sigmoid, so
         that ``binary_cross_entropy_with_logits`` trains them.
 
         Raises:
