@@ -17,7 +17,7 @@ from tests.architectures import ARCHITECTURES
 from tests.nn.gmn.networks import KINDS, listed, member
 from tests.weightgraph.batches import DIVISION, batched
 
-MEMBERS = st.lists(st.sampled_from(KINDS), min_size=1, max_size=5)
+MEMBERS = st.lists(st.sampled_from(KINDS), min_size=1, max_size=3)
 OPTIONS: dict[str, dict[str, Any]] = {
     "directed": {},
     "undirected": {"undirected": True, "activation": "relu"},
@@ -51,9 +51,13 @@ def gradients(out: Tensor, model: torch.nn.Module) -> list[Tensor | None]:
 
 @pytest.mark.parametrize("name", OPTIONS)
 @given(
-    kinds=MEMBERS, large=DIVISION, layers=st.integers(1, 3), training=st.booleans(), tile=st.sampled_from([40, 1 << 17])
+    kinds=MEMBERS,
+    large=DIVISION,
+    layers=st.integers(1, 3),
+    training=st.booleans(),
+    tile=st.sampled_from([400, 1 << 17]),
 )
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=5)
 def test_blocks_are_explicit_graphs(
     name: str, kinds: list[str], large: int, layers: int, training: bool, tile: int
 ) -> None:
@@ -104,7 +108,7 @@ def test_gradients_reach_the_networks(name: str) -> None:
 
 
 @given(kinds=MEMBERS, large=DIVISION, undirected=st.booleans())
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 def test_edits_of_blocks_are_those_of_explicit_graphs(kinds: list[str], large: int, undirected: bool) -> None:
     members = [member(kind, seed, torch.float64) for seed, kind in enumerate(kinds)]
     torch.manual_seed(1)
