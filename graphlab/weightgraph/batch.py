@@ -52,14 +52,18 @@ class WeightGraphBatch:
         x: ``[num_nodes, 1]``: what nodes carry; ``None`` if no wiring gives them anything.
 
     Raises:
-        WiringError: for no members; naming member and parameter, for parameters that are missing, do not fit the wiring
-            or are on different devices.
+        WiringError: for no members; for drawings of different layouts; naming member and parameter, for parameters
+            that are missing, do not fit the wiring or are on different devices.
     """
 
     def __init__(self, members: Iterable[tuple[Wiring, Mapping[str, Tensor]]]) -> None:
         self._members = tuple(members)
         if not self._members:
             raise WiringError("expected one network or more, got none")
+        known = {wiring.layout: place for place, (wiring, _) in enumerate(self._members) if wiring.layout}
+        if len(known) > 1:
+            found = ", ".join(f"{layout} (member {place})" for layout, place in known.items())
+            raise WiringError(f"expected drawings of one layout, got {found}: their types mean different things")
         self.stacks = stacks_of(wiring for wiring, _ in self._members)
         self._drawn = [gathered(stack, self._members) for stack in self.stacks]
         device = check_device(self.stacks, self._drawn)

@@ -94,7 +94,8 @@ def stacks_of(wirings: Iterable[Wiring]) -> tuple[Stack, ...]:
     start = 0
     for wiring, places in members.items():
         least = ceil(LARGE / len(places))
-        merged = Wiring(wiring.nodes.values(), [block for block in wiring.blocks if block.num_edges < least])
+        small = [block for block in wiring.blocks if block.num_edges < least]
+        merged = Wiring(wiring.nodes.values(), small, wiring.layout)
         stacks.append(Stack(wiring, tuple(places), start, least, merged))
         start += len(places) * wiring.num_nodes
     return tuple(stacks)

@@ -24,11 +24,14 @@ __all__ = ["Block", "Drawing", "Nodes", "View", "Wiring", "WiringError"]
 class Wiring:
     """An ordered drawing: ``nodes`` by name, and ``blocks`` one after the other.
 
+    ``layout`` is the name of the layout whose numbers types and layers are, if it is known.
+
     Raises:
         WiringError: if ranges do not follow one another or a block leaves the ranges that it names.
     """
 
-    def __init__(self, nodes: Iterable[Nodes], blocks: Iterable[Block]) -> None:
+    def __init__(self, nodes: Iterable[Nodes], blocks: Iterable[Block], layout: str | None = None) -> None:
+        self.layout = layout
         self.nodes = {own.name: own for own in nodes}
         self.blocks = tuple(blocks)
         self.num_nodes = sum(own.size for own in self.nodes.values())
@@ -228,8 +231,8 @@ class Drawing:
         """Add a block after those there are."""
         self._blocks.append(block)
 
-    def wiring(self) -> Wiring:
-        return Wiring(self._nodes.values(), self._blocks)
+    def wiring(self, layout: str | None = None) -> Wiring:
+        return Wiring(self._nodes.values(), self._blocks, layout)
 
 
 def _runs(values: Sequence[int], lengths: Sequence[int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
@@ -12,7 +12,7 @@ from graphlab.weightgraph.layouts.layers import Layer
 from graphlab.weightgraph.layouts.neural_graph import neural_graph
 from graphlab.weightgraph.layouts.nino import FAMILIES, head_counts, nino
 from graphlab.weightgraph.layouts.nino.exact import nino_exact
-from graphlab.weightgraph.layouts.parameter_graph import parameter_graph
+from graphlab.weightgraph.layouts.parameter_graph import Reader, parameter_graph
 from graphlab.weightgraph.layouts.registry import layout
 from graphlab.weightgraph.wiring import Wiring, WiringError
 
@@ -80,9 +80,18 @@ def neural_graph_layout(
 
 
 @layout("parameter_graph")
-def parameter_graph_layout(graph: WeightGraph, layers: Layers | None = None, selfloop: bool = False) -> Wiring:
+def parameter_graph_layout(
+    graph: WeightGraph,
+    layers: Layers | None = None,
+    selfloop: bool = False,
+    distinct_types: bool = False,
+    mark_outputs: bool = False,
+    correct_grid: bool = False,
+    readers: Mapping[type[nn.Module], Reader] | None = None,
+) -> Wiring:
     """The parameter graph of the modules that the network is a sequence of, or of ``layers``."""
-    return parameter_graph(_sequence(graph, "parameter_graph", layers), selfloop)
+    options = {"distinct_types": distinct_types, "mark_outputs": mark_outputs, "correct_grid": correct_grid}
+    return parameter_graph(_sequence(graph, "parameter_graph", layers), selfloop, **options, readers=readers)
 
 
 def _sequence(graph: WeightGraph, name: str, layers: Layers | None) -> Layers:

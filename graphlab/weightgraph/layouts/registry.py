@@ -69,7 +69,9 @@ def wire(name: str, graph: WeightGraph, **options: Any) -> Wiring:
     wrong = sorted(set(options) - set(accepted))
     if wrong:
         raise WiringError(f"layout {name} has no option {', '.join(wrong)}; it has {', '.join(accepted) or 'none'}")
-    return known[name](graph, **options)
+    wiring = known[name](graph, **options)
+    wiring.layout = name
+    return wiring
 
 
 @functools.cache

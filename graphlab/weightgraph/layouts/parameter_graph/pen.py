@@ -138,7 +138,7 @@ class Pen:
             )
 
     def wiring(self) -> Wiring:
-        return self._drawing.wiring()
+        return self._drawing.wiring("parameter_graph")
 
 
 def _placed(ranges: Sequence[Nodes]) -> Iterator[tuple[int, Nodes]]:
