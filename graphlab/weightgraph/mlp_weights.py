@@ -11,8 +11,7 @@ with ``f`` features an entry: 1 for parameters themselves, more inside of a mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,6 +45,42 @@ class MLPWeights(NamedTuple):
             _check(f"weights.{layer}", weight, (batch, width, n_out, features), first)
             _check(f"biases.{layer}", bias, (batch, n_out, features), first)
             width = n_out
+        return found
+
+    @classmethod
+    def of_stacked(cls, tensors: Mapping[str, Tensor]) -> MLPWeights:
+        """From ``l.weight`` ``[B, d_{l+1}, d_l]`` and ``l.bias`` ``[B, d_{l+1}]``, l = 0, 1, ..., as torch has them.
+
+        The tensors are views. A missing bias is zero.
+
+        Raises:
+            ValueError: for other names, or shapes that do not fit together.
+        """
+        depth = sum(name.endswith(".weight") for name in tensors)
+        unknown = set(tensors) - {f"{layer}.{kind}" for layer in range(depth) for kind in ("weight", "bias")}
+        if unknown or any(f"{layer}.weight" not in tensors for layer in range(depth)):
+            raise ValueError(f"expected 0.weight, 0.bias, 1.weight, ..., got {', '.join(tensors)}")
+        weights = [tensors[f"{layer}.weight"].transpose(-1, -2).unsqueeze(-1) for layer in range(depth)]
+        biases = [
+            tensors[f"{layer}.bias"].unsqueeze(-1)
+            if f"{layer}.bias" in tensors
+            else weight.new_zeros(weight.shape[0], *weight.shape[2:])
+            for layer, weight in enumerate(weights)
+        ]
+        return cls.of(weights, biases)
+
+    def stacked(self) -> dict[str, Tensor]:
+        """The inverse of :meth:`of_stacked`; views.
+
+        Raises:
+            ValueError: if entries have more than one feature.
+        """
+        if self.features != 1:
+            raise ValueError(f"expected parameters, 1 feature an entry, got {self.features}")
+        found = {}
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            found[f"{layer}.weight"] = weight.squeeze(-1).transpose(1, 2)
+            found[f"{layer}.bias"] = bias.squeeze(-1)
         return found
 
     @property
@@ -133,11 +168,6 @@ def dims_of(dims: Sequence[int]) -> tuple[int, ...]:
     return tuple(dims)
 
 
-def shapes_of(dims: Sequence[int]) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
-    """``(d_i, d_{i+1})`` of each weight and ``d_{i+1}`` of each bias."""
-    return tuple(pairwise(dims)), tuple(dims[1:])
-
-
 def taken(tensor: Tensor, order: Tensor, axis: int) -> Tensor:
     """Entries along an axis in another order, ``[size]``, or ``[B, size]`` for one of each row's own."""
     if order.dim() == 1:
@@ -150,8 +180,7 @@ def taken(tensor: Tensor, order: Tensor, axis: int) -> Tensor:
 def _check(name: str, tensor: Tensor, shape: tuple[int, ...], first: Tensor) -> None:
     if tuple(tensor.shape) != shape:
         raise ValueError(f"{name}: expected the shape {list(shape)}, got {list(tensor.shape)}")
-    if not tensor.is_floating_point() or tensor.dtype != first.dtype or tensor.device != first.device:
+    if tensor.dtype != first.dtype or tensor.device != first.device:
         raise ValueError(
-            f"{name}: expected floating point, {first.dtype} on {first.device} as weights.0, "
-            f"got {tensor.dtype} on {tensor.device}"
+            f"{name}: expected {first.dtype} on {first.device} as weights.0, got {tensor.dtype} on {tensor.device}"
         )

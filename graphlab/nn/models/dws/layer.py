@@ -107,17 +107,16 @@ class DWSLayer(nn.Module):
         """The parts of all maps."""
         return [Term(own, over, self.get_submodule(name), share) for own, over, name, share in self._terms]
 
-    def parts(self, x: MLPWeights) -> dict[str, Tensor]:
-        """What each map gives by itself, broadcast: ``BLOCK.part.i_j`` for each, where BLOCK is ``weight_to_bias`` etc."""
-        found: dict[str, Tensor] = {}
+    def parts(self, x: MLPWeights) -> dict[Map, Tensor]:
+        """What each map gives by itself, broadcast to its target: the definition of the layer, map by map."""
+        found: dict[Map, Tensor] = {}
         sources = dict(zip(places(self.dims), x.tensors(), strict=True))
         for own, over, module, share in self.terms():
             source, target = sources[own.source], own.target
             made = share * module(own.source.pooled(own.source.as_set(source), over, self.reduction))
-            name = f"{own.block}.part.{own.name}"
             shape = (len(x), *(self.dims[layer] for layer in target.axes), self.out_features)
             made = target.as_tensor(made, over, own.whole).expand(shape)
-            found[name] = found[name] + made if name in found else made
+            found[own] = found[own] + made if own in found else made
         return found
 
     def forward(self, x: MLPWeights) -> MLPWeights:
