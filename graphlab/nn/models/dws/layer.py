@@ -70,6 +70,8 @@ class DWSLayer(nn.Module):
             raise ValueError(f"set_layer: expected sab or ds, got {set_layer!r}")
         if min(in_features, out_features, n_fc_layers) < 1:
             raise ValueError(f"expected positive sizes, got {in_features}, {out_features}, {n_fc_layers} linear maps")
+        if set_layer == "sab" and (num_heads < 1 or out_features % num_heads):
+            raise ValueError(f"num_heads: expected heads that divide {out_features} features, got {num_heads}")
         self.dims, self.reduction = dims_of(dims), reduction
         self.in_features, self.out_features = in_features, out_features
         self.maps = tuple(maps(self.dims, diagonal, full))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 from torch import Tensor, nn
 
@@ -14,6 +14,8 @@ from graphlab.nn.models.dws.layer import DWSLayer
 from graphlab.nn.models.dws.places import Reduction
 from graphlab.nn.models.dws.pointwise import BatchNorm, Dropout, ReLU
 from graphlab.nn.pretrained import Pretrained
+from graphlab.weightgraph.batch import WeightGraphBatch
+from graphlab.weightgraph.mlp_batch import read_mlps, write_mlps
 from graphlab.weightgraph.mlp_weights import MLPWeights
 
 
@@ -101,8 +103,20 @@ class DWSNet(Pretrained):
         if self.skip is not None:
             initialise_skip(self.skip, 1)
 
-    def forward(self, x: MLPWeights) -> MLPWeights:
-        """New features of every entry."""
+    @overload
+    def forward(self, x: MLPWeights) -> MLPWeights: ...
+
+    @overload
+    def forward(self, x: WeightGraphBatch) -> WeightGraphBatch: ...
+
+    def forward(self, x: MLPWeights | WeightGraphBatch) -> MLPWeights | WeightGraphBatch:
+        """New features of every entry, in the form in which the networks come.
+
+        Raises:
+            ValueError: for networks of another layout or other features than the model is for.
+        """
+        if isinstance(x, WeightGraphBatch):
+            return write_mlps(x, self(read_mlps(x)))
         y = x
         for module in self.layers:
             y = module(y)
@@ -176,7 +190,12 @@ class DWSClassifier(Pretrained):
         self.activation = nn.Sequential(ReLU(), Dropout(dropout, dropout_in_evaluation))
         self.clf = InvariantHead(dims, width, num_classes, reduction, n_out_fc)
 
-    def forward(self, x: MLPWeights) -> Tensor:
-        """``[B, num_classes]``."""
+    def forward(self, x: MLPWeights | WeightGraphBatch) -> Tensor:
+        """``[B, num_classes]``.
+
+        Raises:
+            ValueError: for networks of another layout or other features than the model is for.
+        """
+        x = read_mlps(x) if isinstance(x, WeightGraphBatch) else x
         scores: Tensor = self.clf(self.activation(self.layers(x)))
         return scores

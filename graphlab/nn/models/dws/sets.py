@@ -57,8 +57,6 @@ class Attention(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, num_heads: int) -> None:
         super().__init__()
-        if num_heads < 1 or out_features % num_heads:
-            raise ValueError(f"expected heads that divide {out_features} features, got {num_heads}")
         self.num_heads = num_heads
         self.fc_q, self.fc_k, self.fc_v = (nn.Linear(in_features, out_features) for _ in range(3))
         self.fc_o = nn.Linear(out_features, out_features)
