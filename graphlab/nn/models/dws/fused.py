@@ -1,4 +1,4 @@
-"""Many maps of the same vectors or sets at once: one product for all that reads an input, one attention for all heads.
+"""Many maps at once: one product for all that reads an input, one attention for all heads over the same neurons.
 
 The modules hold the parameters; :func:`apply_all` gives what each of them would.
 """
@@ -14,54 +14,64 @@ from torch.nn import functional as F
 
 from graphlab.nn.models.dws.places import REDUCTIONS
 from graphlab.nn.models.dws.sets import Attention, DeepSets, SelfAttention, SetLayer
+from graphlab.ops.set_attention import set_attention
+
+Job = tuple[Tensor, Sequence[nn.Module]]
+NARROW = 16
+"""Features of a head up to which heads are computed side by side."""
 
 
-def apply_all(modules: Sequence[nn.Module], x: Tensor) -> list[Tensor]:
-    """``[module(x) for module in modules]``, of the maps in :mod:`~graphlab.nn.models.dws.sets`."""
-    modules = [module.set_layer if isinstance(module, SetLayer) else module for module in modules]
-    results: dict[int, Tensor] = {}
-    for kind, together in ((SelfAttention, _attentions), (DeepSets, _deep_sets), (nn.Sequential, _mlps)):
-        chosen = [at for at, module in enumerate(modules) if isinstance(module, kind)]
-        if chosen:
-            results |= zip(chosen, together([modules[at] for at in chosen], x), strict=True)  # type: ignore[operator]
-    return [results[at] for at in range(len(modules))]
+def apply_all(jobs: Sequence[Job]) -> list[list[Tensor]]:
+    """``[[module(x) for module in modules] for x, modules in jobs]``, of modules of one kind.
 
-
-def _linear(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
-    """The outputs of linear maps of the same input, one after the other."""
-    weight = torch.cat([layer.weight for layer in layers])
-    bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
-    return F.linear(x, weight, bias)
-
-
-def _linears(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
-    """``[..., m, out]``: linear maps of equal widths, each of its own input ``[..., m, in]``."""
-    flat = x.flatten(end_dim=-3).transpose(0, 1)
-    weight = torch.stack([layer.weight for layer in layers]).transpose(1, 2)
-    if layers[0].bias is None:
-        y = torch.bmm(flat, weight)
-    else:
-        y = torch.baddbmm(torch.stack([layer.bias for layer in layers]).unsqueeze(1), flat, weight)
-    return y.transpose(0, 1).unflatten(0, x.shape[:-2])
+    Args:
+        jobs: Inputs ``[batch, *size, features]`` of equal batches and sizes, each with the modules that read it: all
+            :func:`~graphlab.nn.models.dws.sets.mlp`, all :class:`SetLayer`, or both.
+    """
+    results: list[dict[int, Tensor]] = []
+    attentions: list[tuple[int, int, Attention]] = []
+    for number, (x, modules) in enumerate(jobs):
+        inner = [module.set_layer if isinstance(module, SetLayer) else module for module in modules]
+        mlps = {at: own for at, own in enumerate(inner) if isinstance(own, nn.Sequential)}
+        sets = {at: own for at, own in enumerate(inner) if isinstance(own, DeepSets)}
+        attentions += [(number, at, own.mab) for at, own in enumerate(inner) if isinstance(own, SelfAttention)]
+        found = dict(zip(mlps, _mlps(list(mlps.values()), x), strict=True))
+        found |= zip(sets, _deep_sets(list(sets.values()), x), strict=True)
+        results.append(found)
+    for width in {own.fc_o.in_features for *_, own in attentions}:
+        chosen = [(number, at, own) for number, at, own in attentions if own.fc_o.in_features == width]
+        inputs: dict[int, list[Attention]] = {}
+        for number, _, own in chosen:
+            inputs.setdefault(number, []).append(own)
+        made = _attention([(jobs[number][0], blocks) for number, blocks in inputs.items()], width)
+        for (number, at, _), own in zip(chosen, made.unbind(0), strict=True):
+            results[number][at] = own
+    return [[found[at] for at in range(len(modules))] for found, (_, modules) in zip(results, jobs, strict=True)]
 
 
 def _mlps(modules: Sequence[nn.Sequential], x: Tensor) -> list[Tensor]:
+    """Of the same input: their first linear maps at once, the others of equal sizes at once."""
     results: dict[int, Tensor] = {}
     for length in {len(module) for module in modules}:
         chosen = [at for at, module in enumerate(modules) if len(module) == length]
-        first = _linear([modules[at][0] for at in chosen], x)
-        parts = dict(zip(chosen, first.split([modules[at][0].out_features for at in chosen], dim=-1), strict=True))
+        firsts = [_linear(modules[at], 0) for at in chosen]
+        weight = torch.cat([own.weight for own in firsts])
+        bias = None if firsts[0].bias is None else torch.cat([own.bias for own in firsts])
+        split = torch.split(F.linear(x, weight, bias), [own.out_features for own in firsts], dim=-1)
+        parts = dict(zip(chosen, split, strict=True))
         for depth in range(2, length, 2):
             for width in {part.shape[-1] for part in parts.values()}:
                 equal = [at for at in chosen if parts[at].shape[-1] == width]
-                hidden = torch.stack([parts[at] for at in equal], dim=-2).relu()
-                made = _linears([modules[at][depth] for at in equal], hidden)
-                parts |= zip(equal, made.unbind(-2), strict=True)
+                hidden = torch.stack([parts[at].flatten(end_dim=-2) for at in equal]).relu()
+                made = _linears([_linear(modules[at], depth) for at in equal], hidden)
+                parts |= zip(equal, made.view(-1, *x.shape[:-1], width).unbind(0), strict=True)
         results |= parts
     return [results[at] for at in range(len(modules))]
 
 
 def _deep_sets(modules: Sequence[DeepSets], x: Tensor) -> list[Tensor]:
+    if not modules:
+        return []
     reduction = modules[0].reduction
     assert reduction is not None
     pooled = REDUCTIONS[reduction](x, -2, keepdim=True)
@@ -69,22 +79,39 @@ def _deep_sets(modules: Sequence[DeepSets], x: Tensor) -> list[Tensor]:
     return [ours - theirs for ours, theirs in zip(each, whole, strict=True)]
 
 
-def _attentions(modules: Sequence[SelfAttention], x: Tensor) -> list[Tensor]:
-    results: dict[int, Tensor] = {}
-    blocks = [module.mab for module in modules]
-    for width in {block.fc_o.in_features for block in blocks}:
-        chosen = [at for at, block in enumerate(blocks) if block.fc_o.in_features == width]
-        together = _attention([blocks[at] for at in chosen], x)
-        results |= zip(chosen, together.unbind(-2), strict=True)
-    return [results[at] for at in range(len(modules))]
+def _attention(jobs: Sequence[tuple[Tensor, Sequence[Attention]]], width: int) -> Tensor:
+    """``[m, batch, n, width]``: the attention of m blocks of one width, each to the set ``[batch, n, in]`` it reads."""
+    blocks = [block for _, own in jobs for block in own]
+    heads = blocks[0].num_heads
+    if width // heads > NARROW:
+        return torch.stack([block(x) for x, own in jobs for block in own])
+    projected = torch.cat([_projected(x, own, heads) for x, own in jobs], dim=-1)
+    o = set_attention(projected, len(blocks), 1 / sqrt(width)).flatten(1, 2)
+    y = _linears([block.fc_o for block in blocks], o).relu() + o
+    return y.view(len(blocks), *projected.shape[:2], width)
 
 
-def _attention(blocks: Sequence[Attention], x: Tensor) -> Tensor:
-    """``[..., n, m, out]``: attention of equal widths and numbers of heads, to the same set."""
-    count, heads, width = len(blocks), blocks[0].num_heads, blocks[0].fc_o.in_features
+def _projected(x: Tensor, blocks: Sequence[Attention], heads: int) -> Tensor:
+    """``[batch, n, 3, channels, blocks * heads]``: queries, keys and values, heads last."""
     layers = [layer for name in ("fc_q", "fc_k", "fc_v") for layer in (getattr(block, name) for block in blocks)]
-    projected = _linear(layers, x).unflatten(-1, (3, count * heads, width // heads))
-    q, k, v = (part.transpose(-2, -3) for part in projected.unbind(-3))
-    o = F.scaled_dot_product_attention(q, k, v, scale=1 / sqrt(width)) + q
-    o = o.transpose(-2, -3).flatten(-2).unflatten(-1, (count, width))
-    return o + _linears([block.fc_o for block in blocks], o).relu()
+    weight, bias = torch.stack([own.weight for own in layers]), torch.stack([own.bias for own in layers])
+
+    def heads_last(own: Tensor) -> Tensor:
+        return own.view(3, len(blocks), heads, -1, own.shape[2]).permute(0, 3, 1, 2, 4).flatten(end_dim=3)
+
+    y = F.linear(x, heads_last(weight), heads_last(bias.unsqueeze(2)).squeeze(1))
+    return y.view(*x.shape[:2], 3, -1, len(blocks) * heads)
+
+
+def _linear(module: nn.Sequential, at: int) -> nn.Linear:
+    layer = module[at]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def _linears(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
+    """``[m, rows, out]``: linear maps of equal sizes, each of its own input ``[m, rows, in]``."""
+    weight = torch.stack([layer.weight for layer in layers]).transpose(1, 2)
+    if layers[0].bias is None:
+        return torch.bmm(x, weight)
+    return torch.baddbmm(torch.stack([layer.bias for layer in layers]).unsqueeze(1), x, weight)

@@ -21,7 +21,7 @@ def initialise_layer(layer: DWSLayer, scale: float, off_diagonal: float) -> None
         scale: Of all maps.
         off_diagonal: Further factor of maps between different layers of neurons.
     """
-    for term in layer.terms():
+    for term in layer.terms:
         gain = scale * (1 if term.map.source.index == term.map.target.index else off_diagonal)
         for module in term.module.modules():
             if isinstance(module, nn.Linear):

@@ -10,6 +10,7 @@ the same pooled tensor are one product; contributions are summed before they are
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from graphlab.nn.models.dws.fused import apply_all
 from graphlab.nn.models.dws.places import REDUCTIONS, Map, Place, Reduction, maps, places
 from graphlab.nn.models.dws.sets import DeepSets, SelfAttention, SetLayer, mlp
+from graphlab.ops import block_edge_update
 from graphlab.weightgraph.mlp_weights import MLPWeights, dims_of
 
 
@@ -29,6 +31,10 @@ class Term(NamedTuple):
     over: tuple[int, ...]
     module: nn.Module
     share: float
+
+
+Sums = dict[tuple[tuple[int, ...], bool], Tensor]
+"""What a tensor gets, by the hidden layers that index it, and whether its features hold the tensor's fixed axes."""
 
 
 class DWSLayer(nn.Module):
@@ -75,7 +81,7 @@ class DWSLayer(nn.Module):
         self.dims, self.reduction = dims_of(dims), reduction
         self.in_features, self.out_features = in_features, out_features
         self.maps = tuple(maps(self.dims, diagonal, full))
-        self._terms: list[tuple[Map, tuple[int, ...], str, float]] = []
+        self.terms: list[Term] = []
 
         def set_map(width_in: int, width_out: int) -> SetLayer:
             if set_layer == "sab":
@@ -100,20 +106,18 @@ class DWSLayer(nn.Module):
             layers = self.get_submodule(f"{own.block}.layers")
             assert isinstance(layers, nn.ModuleDict)
             layers[own.name] = nn.ModuleDict({name: module for name, (_, module) in parts.items()})
-            for name, (over, _) in parts.items():
-                self._terms.append((own, over, f"{own.block}.layers.{own.name}.{name}", 1 / len(parts)))
+            self.terms += [Term(own, over, module, 1 / len(parts)) for over, module in parts.values()]
+        self._readers: dict[tuple[int, ...], dict[Place, list[Term]]] = {}
+        for term in self.terms:
+            self._readers.setdefault(term.over, {}).setdefault(term.map.source, []).append(term)
         self.skips_all = add_layer_skip
         self.skip = nn.Sequential(nn.Linear(in_features, out_features)) if add_layer_skip else None
-
-    def terms(self) -> list[Term]:
-        """The parts of all maps."""
-        return [Term(own, over, self.get_submodule(name), share) for own, over, name, share in self._terms]
 
     def parts(self, x: MLPWeights) -> dict[Map, Tensor]:
         """What each map gives by itself, broadcast to its target: the definition of the layer, map by map."""
         found: dict[Map, Tensor] = {}
         sources = dict(zip(places(self.dims), x.tensors(), strict=True))
-        for own, over, module, share in self.terms():
+        for own, over, module, share in self.terms:
             source, target = sources[own.source], own.target
             made = share * module(own.source.pooled(own.source.as_set(source), over, self.reduction))
             shape = (len(x), *(self.dims[layer] for layer in target.axes), self.out_features)
@@ -133,22 +137,35 @@ class DWSLayer(nn.Module):
                 f"with {x.features}"
             )
         tensors = dict(zip(places(self.dims), x.tensors(), strict=True))
-        sums: dict[Place, dict[tuple[tuple[int, ...], bool], Tensor]] = {place: {} for place in tensors}
-        by_source: dict[tuple[Place, tuple[int, ...]], list[Term]] = {}
-        for term in self.terms():
-            by_source.setdefault((term.map.source, term.over), []).append(term)
-        for (source, over), terms in by_source.items():
-            pooled = source.pooled(source.as_set(tensors[source]), over, self.reduction)
-            for term, made in zip(terms, apply_all([own.module for own in terms], pooled), strict=True):
-                own = sums[term.map.target]
-                key = (over, term.map.whole)
-                made = made if term.share == 1 else made * term.share
-                own[key] = own[key] + made if key in own else made
-        scale = 1 / (2 * (len(self.dims) - 1))
-        made = []
+        pooled = {place: place.all_pooled(tensor, self.reduction) for place, tensor in tensors.items()}
+        sums: dict[Place, Sums] = {place: {} for place in tensors}
+        for over, readers in self._readers.items():
+            if len(over) == 2:
+                continue
+            jobs = [(pooled[place][over], [term.module for term in terms]) for place, terms in readers.items()]
+            for terms, results in zip(readers.values(), apply_all(jobs), strict=True):
+                for term, made in zip(terms, results, strict=True):
+                    own, key = sums[term.map.target], (over, term.map.whole)
+                    part = made if term.share == 1 else made * term.share
+                    own[key] = own[key] + part if key in own else part
+        scale, new = 1 / (2 * x.num_layers), []
         for place, tensor in tensors.items():
-            total = sum(place.as_tensor(own * scale, over, whole) for (over, whole), own in sums[place].items())
-            assert isinstance(total, Tensor)
-            total = total.expand(*tensor.shape[:-1], self.out_features)
-            made.append(total + self.skip(tensor) if self.skip is not None and self.skips_all else total)
-        return MLPWeights(tuple(made[: x.num_layers]), tuple(made[x.num_layers :]))
+            parts = {key: own * scale for key, own in sums[place].items()}
+            if len(place.hidden) == 2:
+                (term,) = self._readers[place.hidden][place]
+                total = _with_inner(place, parts, pooled[place][place.hidden], term.module, term.share * scale)
+            else:
+                total = functools.reduce(torch.add, [place.as_tensor(own, *key) for key, own in parts.items()])
+            new.append(total + self.skip(tensor) if self.skip is not None and self.skips_all else total)
+        return MLPWeights(tuple(new[: x.num_layers]), tuple(new[x.num_layers :]))
+
+
+def _with_inner(place: Place, sums: Sums, x: Tensor, module: nn.Module, share: float) -> Tensor:
+    """``share M(x)`` of the entries of a matrix between hidden layers, and what rows, columns and all of it get."""
+    assert isinstance(module, nn.Sequential)
+    last = module[-1]
+    assert isinstance(last, nn.Linear)
+    row, column = ((layer,) for layer in place.hidden)
+    of_all = sums[(), True].unsqueeze(1)
+    ends = {"source": sums[row, True] + of_all, "target": sums[column, True]}
+    return block_edge_update(module[:-1](x), last.weight * share, last.bias * share, **ends, activation="linear")

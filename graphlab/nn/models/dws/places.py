@@ -20,7 +20,9 @@ from typing import Literal
 
 from torch import Tensor
 
-Reduction = Literal["max", "mean", "sum"]
+from graphlab.ops.block_pool import Pooling, block_pool
+
+Reduction = Pooling
 Kind = Literal["weight", "bias"]
 
 REDUCTIONS: dict[str, Callable[..., Tensor]] = {"max": Tensor.amax, "mean": Tensor.mean, "sum": Tensor.sum}
@@ -76,6 +78,15 @@ class Place:
         """``[B, *over, c]``: a set ``[B, *hidden, c]`` pooled over the hidden layers that are not in ``over``."""
         gone = [1 + at for at, layer in enumerate(self.hidden) if layer not in over]
         return REDUCTIONS[reduction](x, gone) if gone else x
+
+    def all_pooled(self, x: Tensor, reduction: Reduction) -> dict[tuple[int, ...], Tensor]:
+        """:meth:`pooled` over every choice of hidden layers, from the tensor ``[B, *axes, f]`` itself."""
+        x = self.as_set(x)
+        if len(self.hidden) < 2:
+            return {over: self.pooled(x, over, reduction) for over in {self.hidden, ()}}
+        first, second = self.hidden
+        x, rows, columns = block_pool(x, reduction)
+        return {self.hidden: x, (first,): rows, (second,): columns, (): REDUCTIONS[reduction](rows, 1)}
 
 
 @dataclass(frozen=True)
