@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from benchmarks.harness import Row
 from graphlab.nn.models.dws import DWSClassifier, DWSLayer
-from graphlab.nn.models.dws.places import REDUCTIONS, Map
+from graphlab.nn.models.dws.places import REDUCTIONS
 from graphlab.nn.models.dws.pointwise import BatchNorm, ReLU
 from graphlab.nn.models.dws.sets import Attention, DeepSets, SelfAttention, SetLayer
 from graphlab.weightgraph.mlp_weights import MLPWeights
@@ -40,7 +40,9 @@ def row(name: str, dims: Sequence[int], **options: Any) -> Row:
         given, networks = inputs[: len(parameters)], inputs[len(parameters) :]
         x = MLPWeights(networks[: len(weights)], networks[len(weights) :])
         state = dict(zip(parameters, given, strict=True))
-        answer: Tensor = torch.func.functional_call(_Call(model, function), {f"model.{n}": p for n, p in state.items()}, (x,))
+        answer: Tensor = torch.func.functional_call(
+            _Call(model, function), {f"model.{n}": p for n, p in state.items()}, (x,)
+        )
         return answer
 
     inputs = (*(own.detach().requires_grad_() for own in parameters.values()), *weights, *biases)
@@ -70,7 +72,10 @@ def plain_classifier(model: DWSClassifier, x: MLPWeights) -> Tensor:
                 x = plain_layer(module, x)
             case BatchNorm():
                 norms = (*module.weights_bn, *module.biases_bn)
-                made = [norm(own.flatten(1, -2).transpose(1, 2)).transpose(1, 2).reshape(own.shape) for norm, own in zip(norms, x.tensors(), strict=True)]
+                made = [
+                    norm(own.flatten(1, -2).transpose(1, 2)).transpose(1, 2).reshape(own.shape)
+                    for norm, own in zip(norms, x.tensors(), strict=True)
+                ]
                 x = MLPWeights(tuple(made[: x.num_layers]), tuple(made[x.num_layers :]))
             case ReLU():
                 x = x.map(F.relu)

@@ -1,4 +1,4 @@
-"""InfoNCE, the loss of contrastive learning (van den Oord, Li, Vinyals, 2018; as NT-Xent: Chen et al., SimCLR, 2020)."""
+"""InfoNCE, the loss of contrastive learning (van den Oord, Li, Vinyals, 2018; NT-Xent in SimCLR, Chen et al., 2020)."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@ r"""What the rows and the columns of dense blocks have in common: maxima, means 
 
 .. math:: r_i = \mathrm{pool}_j\, x_{ij}, \qquad c_j = \mathrm{pool}_i\, x_{ij}
 
-The block itself passes through, so that its gradient is formed once, of all three: ``pool`` is what equivariant layers on
-weights read besides the block (Navon et al., ICML 2023).
+The block itself passes through, so that its gradient is formed once, of all three. Equivariant layers on weights read
+both besides the block (Navon et al., ICML 2023).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def block_pool(x: Tensor, reduction: Pooling) -> tuple[Tensor, Tensor, Tensor]:
         reduction: ``max``, ``mean`` or ``sum``.
 
     Returns:
-        ``x``, to be read in its place, ``[batch, rows, channels]`` and ``[batch, columns, channels]``. The gradient of a
-        maximum goes to the first entry that attains it. No second derivatives.
+        ``x``, to be read in its place, ``[batch, rows, channels]`` and ``[batch, columns, channels]``. The gradient of
+        a maximum goes to the first entry that attains it. No second derivatives.
 
     Raises:
         ValueError: for another shape, and for an unknown reduction.
@@ -73,7 +73,7 @@ class _BlockPool(torch.autograd.Function):
         return x.view_as(x), rows, columns
 
     @staticmethod
-    def backward(ctx: Any, d_x: Tensor, d_rows: Tensor, d_columns: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, d_x: Tensor, d_rows: Tensor, d_columns: Tensor) -> tuple[Tensor, None]:
         return _gradient(d_x, d_rows, d_columns, *ctx.saved_tensors, ctx.reduction), None
 
 

@@ -2,10 +2,10 @@ r"""Attention of small sets to themselves with many narrow heads: all heads of a
 
 .. math:: o_i = q_i + \sum_j \alpha_{ij} v_j, \qquad \alpha_{ij} = \mathrm{softmax}_j(s\, \langle q_i, k_j \rangle)
 
-for each head, the core of a set attention block (Lee et al., "Set Transformer", ICML 2019) as DWSNets use it (Navon et al.,
-ICML 2023): sets of some tens of neurons, hundreds of heads of four features. Heads are the last axis, so that they are the
-lanes of vector instructions; products of matrices so small are slower. Scores are never stored; the gradient computes them
-again.
+for each head, the core of a set attention block (Lee et al., "Set Transformer", ICML 2019) as DWSNets use it (Navon et
+al., ICML 2023): sets of some tens of neurons, hundreds of heads of four features. Heads are the last axis, so that they
+are the lanes of vector instructions; products of matrices so small are slower. Scores are never stored; the gradient
+computes them again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def set_attention(projected: Tensor, blocks: int, scale: float) -> Tensor:
     """Attention of each set to itself, in ``blocks`` blocks of equally many heads.
 
     Args:
-        projected: ``[batch, size, 3, channels, blocks * heads]``: queries, keys and values of each element, the heads of
-            a block one after the other.
+        projected: ``[batch, size, 3, channels, blocks * heads]``: queries, keys and values of each element, the heads
+            of a block one after the other.
         blocks: How many.
         scale: ``s``.
 
@@ -56,12 +56,13 @@ def reference(projected: Tensor, blocks: int, scale: float) -> tuple[Tensor, Ten
 
 def by_block(o: Tensor, blocks: int) -> Tensor:
     """``[blocks, batch, size, heads * channels]`` from ``[batch, blocks * heads, size, channels]``."""
-    return o.unflatten(1, (blocks, -1)).permute(1, 0, 3, 2, 4).flatten(3)
+    batch, heads, size, channels = o.shape
+    return o.reshape(batch, blocks, heads // blocks, size, channels).permute(1, 0, 3, 2, 4).flatten(3)
 
 
 def by_head(o: Tensor, heads: int) -> Tensor:
     """The inverse of :func:`by_block`."""
-    return o.unflatten(3, (heads, -1)).permute(1, 0, 3, 2, 4).flatten(1, 2)
+    return o.reshape(*o.shape[:3], heads, -1).permute(1, 0, 3, 2, 4).flatten(1, 2)
 
 
 @implement("set_attention_gradient", "reference")

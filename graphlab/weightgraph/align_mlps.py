@@ -1,7 +1,7 @@
 """Weight matching of many pairs of multilayer perceptrons at once.
 
-What :func:`~graphlab.weightgraph.align` does for a pair of any architecture, for stacks of one layout: the similarities of
-all pairs are one product a layer; only the assignments are solved one by one.
+What :func:`~graphlab.weightgraph.align` does for a pair of any architecture, for stacks of one layout: the similarities
+of all pairs are one product a layer; only the assignments are solved one by one.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def align_mlps(
 ) -> AlignedMLPs:
     """Order the hidden neurons of each network of ``b`` so that its weights are closest to those of ``a``.
 
-    Coordinate descent (Ainsworth, Hayase, Srinivasa, "Git Re-Basin", ICLR 2023, section 3.2): from the order that there is,
-    each hidden layer in turn gets the permutation with the largest ``<a, P b>`` while the others stay, until a sweep over
-    all brings no progress.
+    Coordinate descent (Ainsworth, Hayase, Srinivasa, "Git Re-Basin", ICLR 2023, section 3.2): from the order that there
+    is, each hidden layer in turn gets the permutation with the largest ``<a, P b>`` while the others stay, until a
+    sweep over all brings no progress.
 
     Args:
         a, b: As many networks of one layout.

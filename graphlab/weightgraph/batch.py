@@ -266,9 +266,10 @@ class WeightGraphBatch:
         Raises:
             WiringError: if these are not values of the batch's edges and nodes.
         """
-        large, rest = [], []
+        large: list[Tensor] = []
+        rest: list[Tensor] = []
         for stack, own in zip(self.stacks, values, strict=True):
-            merged = []
+            merged: list[Tensor] = []
             for block, value in zip(stack.wiring.blocks, own, strict=True):
                 (large if block.num_edges >= stack.least else merged).append(value)
             if merged:

@@ -1,7 +1,7 @@
 """Multilayer perceptrons in a :class:`WeightGraphBatch` as :class:`MLPWeights`, and back.
 
-Any layout will do in which layers are dense blocks one after the other, and biases are what their targets carry, or what
-edges into them do: ``neural_graph``, ``parameter_graph`` with bias nodes or with self loops.
+Any layout will do in which layers are dense blocks one after the other, and biases are what their targets carry, or
+what edges into them do: ``neural_graph``, ``parameter_graph`` with bias nodes or with self loops.
 """
 
 from __future__ import annotations

@@ -206,7 +206,7 @@ def test_each_network_has_draws_of_its_own() -> None:
 
 def test_one_of_leaves_networks_in_their_places() -> None:
     x = stack(LAYOUT, 40)
-    marks = [lambda own, generator, m=mark: own.map(lambda tensor: tensor + m) for mark in (10.0, 20.0, 30.0)]
+    marks = [lambda own, _, m=mark: own.map(lambda tensor: tensor + m) for mark in (10.0, 20.0, 30.0)]
     change = augment.one_of(x, seeded(), marks).biases[-1] - x.biases[-1]
     assert {round(value) for value in change.flatten().tolist()} == {10, 20, 30}
     assert len(SINGLE) == 8
@@ -222,7 +222,7 @@ def test_networks_of_one_layer_have_no_hidden_neurons_to_change() -> None:
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (lambda x: augment.rotate(stack((3, 4, 1))), "rotate: expected networks of 2 inputs, got 3"),
+        (lambda _: augment.rotate(stack((3, 4, 1))), "rotate: expected networks of 2 inputs, got 3"),
         (
             lambda x: augment.rotate(x, angle=torch.zeros(2)),
             r"angle: expected 1 or 3 numbers, one a network, got \[2\]",

@@ -78,11 +78,11 @@ def legacy(case: Case) -> Results:
     stacked = {name: value[None, ..., None] for name, value in inputs.items()}
     layers = range(sum(name.startswith("weights.") for name in inputs))
     weights, biases = ([stacked[f"{kind}.{i}"] for i in layers] for kind in ("weights", "biases"))
-    scales = {name: case.config[name] for name in ("noise_scale", "resize_scale")}
+    scales: dict[str, Any] = {name: case.config[name] for name in ("noise_scale", "resize_scale")}
+    scales |= {scale: 0.0 for scale, draw in drawn.items() if draw not in inputs}  # nothing drawn: nothing done
     x = augment.legacy_augment(
         MLPWeights.of(weights, biases),
         **scales,
-        **{scale: 0.0 for scale, draw in drawn.items() if draw not in inputs},  # nothing drawn: nothing done
         shift=stacked["translation"],
         depth=inputs["translation_depth"],
         angle=inputs.get("rotation_angle_degrees"),
@@ -108,7 +108,7 @@ def image(case: Case) -> Results:
     x, shape = networks(case), case.config["shape"]
     coords = pixel_grid(*reversed(shape)).to(x.weights[0])  # the reference misreads the grid of an image not square
     values = sirens(x.stacked(), coords)[0]
-    return Results({"coords": coords, "values": values, "image": values.t().unflatten(1, shape)})
+    return Results({"coords": coords, "values": values, "image": values.t().reshape(-1, *shape)})
 
 
 def _named(name: str, x: MLPWeights) -> dict[str, Tensor]:

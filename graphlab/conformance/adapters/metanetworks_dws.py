@@ -33,7 +33,7 @@ def train(case: Case) -> Results:
     for _ in range(case.config["steps"]):
         loss = F.cross_entropy(model(x), case.inputs["y"])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.detach())
     return Results({"losses": torch.stack(losses), "eval_logits": model.eval()(x)})

@@ -66,6 +66,6 @@ def sirens(tensors: Mapping[str, Tensor], x: Tensor, w0: float = 30.0, offset: f
 
 
 def pixel_grid(height: int, width: int) -> Tensor:
-    """``[height * width, 2]``: where pixels are in [-1, 1]^2, row by row; the first coordinate is that of the column."""
+    """``[height * width, 2]``: where pixels are in [-1, 1]^2, row by row; the first number is that of the column."""
     rows, columns = torch.linspace(-1, 1, height), torch.linspace(-1, 1, width)
     return torch.stack([columns.repeat(height), rows.repeat_interleave(width)], dim=1)

@@ -38,16 +38,21 @@ def set_attention(projected: Tensor, blocks: int, scale: float) -> tuple[Tensor,
     return o, kept
 
 
-@implement("set_attention_gradient", "numba", lambda projected, o, kept, *_: supports(projected) and kept.numel() > 0)
+def keeps(projected: Tensor, o: Tensor, kept: Tensor, *others: Any) -> bool:
+    """Whether this kernel computed the result that is differentiated."""
+    return kept.numel() > 0 and supports(projected, o)
+
+
+@implement("set_attention_gradient", "numba", keeps)
 def gradient(projected: Tensor, o: Tensor, kept: Tensor, d_o: Tensor, scale: float) -> Tensor:
     batch, size, _, channels, lanes = projected.shape
     rows = projected.detach().contiguous().view(-1, lanes).numpy()
-    outputs = lanes // len(o), *(own.detach().contiguous().view(-1).numpy() for own in (o, d_o))
+    out, d_out = (own.detach().contiguous().view(-1).numpy() for own in (o, d_o))
     d_projected = projected.new_empty(projected.shape)
     given, found = kept.numpy(), d_projected.view(-1, lanes).numpy()
 
     def loop(first: int, last: int) -> None:
-        _attend_gradient(first, last, rows, size, channels, scale, *outputs, given, found)
+        _attend_gradient(first, last, rows, size, channels, scale, lanes // len(o), out, d_out, given, found)
 
     over_rows(np.arange(batch + 1) * size, 8 * size * channels * lanes, loop)
     return d_projected

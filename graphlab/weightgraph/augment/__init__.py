@@ -4,8 +4,8 @@
 >>> mixed = mixup_aligned(a, b, generator)
 >>> targets = mixed_labels(label_a, label_b, mixed.weight, num_classes=10)
 
-Shamsian, Navon, Zhang, Zhang, Fetaya, Chechik, Maron: Improved Generalization of Weight Space Networks via Augmentations,
-ICML 2024 (arXiv 2402.04081). Nothing is written into; every network of a batch has draws of its own.
+Shamsian, Navon, Zhang, Zhang, Fetaya, Chechik, Maron: Improved Generalization of Weight Space Networks via
+Augmentations, ICML 2024 (arXiv 2402.04081). Nothing is written into; every network of a batch has draws of its own.
 """
 
 from graphlab.weightgraph.augment.inputs import rotate, scale, translate

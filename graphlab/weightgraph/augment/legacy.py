@@ -1,4 +1,4 @@
-"""The chain of augmentations of the first repository (DWSNets), as published (specification of metanetworks, 3 and 5)."""
+"""The chain of augmentations that DWSNets were published with (specification of metanetworks, 3 and 5)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def legacy_augment(
 ) -> MLPWeights:
     """Translation, rotation (of two inputs), a constant ``noise_scale std(x)`` a tensor, resizing, positive factors.
 
-    The "noise" has no randomness: it is the deviation itself that is added, to all entries of a tensor alike. Sound noise
-    is :func:`~graphlab.weightgraph.augment.gaussian_noise`.
+    The "noise" has no randomness: it is the deviation itself that is added, to all entries of a tensor alike. Sound
+    noise is :func:`~graphlab.weightgraph.augment.gaussian_noise`.
 
     Args:
         x: Networks.

@@ -1,5 +1,5 @@
-"""MixUp in weight space (Shamsian et al., "Improved Generalization of Weight Space Networks via Augmentations", ICML 2024,
-section 4): ``lambda a + (1 - lambda) b`` of two networks, and of their labels."""
+"""MixUp in weight space: ``lambda a + (1 - lambda) b`` of two networks, and of their labels (Shamsian et al., "Improved
+Generalization of Weight Space Networks via Augmentations", ICML 2024, section 4)."""
 
 from __future__ import annotations
 

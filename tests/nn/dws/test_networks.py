@@ -1,4 +1,4 @@
-"""DWSNets: equivariant and invariant, the same numbers in every form of the networks, kept and refused as they should."""
+"""DWSNets: equivariant and invariant, the same numbers in every form of the networks, what is kept and refused."""
 
 from __future__ import annotations
 

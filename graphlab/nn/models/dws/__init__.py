@@ -1,7 +1,7 @@
 """DWSNets: networks that are equivariant to permutations of the hidden neurons of multilayer perceptrons.
 
-Navon, Shamsian, Achituve, Fetaya, Chechik, Maron: Equivariant Architectures for Learning in Deep Weight Spaces, ICML 2023
-(arXiv 2301.12780).
+Navon, Shamsian, Achituve, Fetaya, Chechik, Maron: Equivariant Architectures for Learning in Deep Weight Spaces, ICML
+2023 (arXiv 2301.12780).
 """
 
 from graphlab.nn.models.dws.downsample import DownSampledDWSLayer

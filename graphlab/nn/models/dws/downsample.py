@@ -15,9 +15,9 @@ from graphlab.weightgraph.mlp_weights import MLPWeights
 class DownSampledDWSLayer(DWSLayer):
     """:class:`DWSLayer` on ``W_0`` of ``width`` inputs in the place of ``d_0``.
 
-    The rows of ``W_0`` are what each neuron of the first hidden layer has of features: ``down_sample`` and ``up_sample``
-    are :class:`DeepSets` over these neurons, from ``d_0`` to ``width`` features and back. One linear map of the entries of
-    the original ``W_0`` is added to the result; with ``add_layer_skip`` it is that of all entries.
+    The rows of ``W_0`` are what each neuron of the first hidden layer has of features: ``down_sample`` and
+    ``up_sample`` are :class:`DeepSets` over these neurons, from ``d_0`` to ``width`` features and back. One linear map
+    of the entries of the original ``W_0`` is added to the result; with ``add_layer_skip`` it is that of all entries.
 
     Args:
         dims: ``d_0, ..., d_L``.

@@ -44,8 +44,8 @@ def apply_all(jobs: Sequence[Job]) -> list[list[Tensor]]:
         for number, _, own in chosen:
             inputs.setdefault(number, []).append(own)
         made = _attention([(jobs[number][0], blocks) for number, blocks in inputs.items()], width)
-        for (number, at, _), own in zip(chosen, made.unbind(0), strict=True):
-            results[number][at] = own
+        for (number, at, _), result in zip(chosen, made.unbind(0), strict=True):
+            results[number][at] = result
     return [[found[at] for at in range(len(modules))] for found, (_, modules) in zip(results, jobs, strict=True)]
 
 
@@ -56,8 +56,9 @@ def _mlps(modules: Sequence[nn.Sequential], x: Tensor) -> list[Tensor]:
         chosen = [at for at, module in enumerate(modules) if len(module) == length]
         firsts = [_linear(modules[at], 0) for at in chosen]
         weight = torch.cat([own.weight for own in firsts])
-        bias = None if firsts[0].bias is None else torch.cat([own.bias for own in firsts])
-        split = torch.split(F.linear(x, weight, bias), [own.out_features for own in firsts], dim=-1)
+        biases: list[Tensor] = [own.bias for own in firsts if own.bias is not None]
+        first = F.linear(x, weight, torch.cat(biases) if biases else None)
+        split = torch.split(first, [own.out_features for own in firsts], dim=-1)
         parts = dict(zip(chosen, split, strict=True))
         for depth in range(2, length, 2):
             for width in {part.shape[-1] for part in parts.values()}:
@@ -112,6 +113,5 @@ def _linear(module: nn.Sequential, at: int) -> nn.Linear:
 def _linears(layers: Sequence[nn.Linear], x: Tensor) -> Tensor:
     """``[m, rows, out]``: linear maps of equal sizes, each of its own input ``[m, rows, in]``."""
     weight = torch.stack([layer.weight for layer in layers]).transpose(1, 2)
-    if layers[0].bias is None:
-        return torch.bmm(x, weight)
-    return torch.baddbmm(torch.stack([layer.bias for layer in layers]).unsqueeze(1), x, weight)
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    return torch.baddbmm(torch.stack(biases).unsqueeze(1), x, weight) if biases else torch.bmm(x, weight)

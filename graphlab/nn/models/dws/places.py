@@ -2,9 +2,9 @@
 
 A tensor of the weight space is indexed by hidden layers, whose neurons may be permuted, and by inputs or outputs, which
 may not: ``W_i`` by the neurons of layers i and i+1, ``b_i`` by those of layer i+1, and layers 0 and L are fixed. With
-fixed axes counted among the features, a tensor is a set of vectors indexed by two hidden layers, by one or by none. A map
-between two tensors keeps the hidden layers that both have and pools over those that only the source has; the result is
-broadcast over those that only the target has. So there are three kinds of maps:
+fixed axes counted among the features, a tensor is a set of vectors indexed by two hidden layers, by one or by none. A
+map between two tensors keeps the hidden layers that both have and pools over those that only the source has; the result
+is broadcast over those that only the target has. So there are three kinds of maps:
 
 * both have two in common (``W_i -> W_i``, not the first or last): ``M1 x + M2 rows + M3 columns + M4 all``;
 * one in common: a map of sets over its neurons;
@@ -68,7 +68,7 @@ class Place:
             flattened: Whether the features hold the fixed axes.
         """
         fixed = [layer for layer in self.axes if layer not in self.hidden] if flattened else []
-        x = x.unflatten(-1, (*(self.dims[layer] for layer in fixed), -1)) if fixed else x
+        x = x.view(*x.shape[:-1], *(self.dims[layer] for layer in fixed), -1) if fixed else x
         there = [*over, *fixed]
         order = [1 + there.index(layer) for layer in self.axes if layer in there]
         x = x.permute(0, *order, x.dim() - 1)

@@ -67,7 +67,8 @@ class Attention(nn.Module):
         )
         attended = F.scaled_dot_product_attention(q, k, v, scale=1 / sqrt(self.fc_o.in_features))
         o = (q + attended).transpose(-2, -3).flatten(-2)
-        return o + self.fc_o(o).relu()
+        result: Tensor = o + self.fc_o(o).relu()
+        return result
 
 
 class SelfAttention(nn.Module):
