@@ -11,12 +11,14 @@
 from graphlab.ops.adjacency import Adjacency, adjacency
 from graphlab.ops.attention import gat_attention, gatv2_attention, graph_attention
 from graphlab.ops.block import block_edge_update, block_messages
+from graphlab.ops.block_pool import block_pool
 from graphlab.ops.block_received import Received, merge
 from graphlab.ops.dispatch import available, backend, ran
 from graphlab.ops.overlap import Overlap, neighbor_overlap, overlap_counts, overlap_pool
 from graphlab.ops.propagate import hops, propagate
 from graphlab.ops.sddmm import sddmm
 from graphlab.ops.segment import segment, segment_adjacency, segment_softmax
+from graphlab.ops.set_attention import set_attention
 from graphlab.ops.spmm import spmm, spmm_arg
 from graphlab.ops.stats import spmm_stats
 
@@ -29,6 +31,7 @@ __all__ = [
     "backend",
     "block_edge_update",
     "block_messages",
+    "block_pool",
     "gat_attention",
     "gatv2_attention",
     "graph_attention",
@@ -43,6 +46,7 @@ __all__ = [
     "segment",
     "segment_adjacency",
     "segment_softmax",
+    "set_attention",
     "spmm",
     "spmm_arg",
     "spmm_stats",

@@ -62,9 +62,10 @@ def gradient_reference(
     gradients = [torch.zeros_like(part) for part in (source, target, weight, bias, second)]
     d_source, d_target, d_weight, d_bias, d_second = gradients
     d_second_bias = second.new_zeros(0 if out_weight is None else len(second))
+    linear = activation == "linear" and out_weight is None
     for tile in tiles(edge, max(len(weight), d_result.shape[3])):
-        u = projected(edge, weight, bias, tile).add_(ends(source, target, tile))
         dh = accumulated(d_result[tile])
+        u = dh if linear else projected(edge, weight, bias, tile).add_(ends(source, target, tile))
         if out_weight is not None:
             flat = dh.reshape(-1, len(second))
             h = activated(activation, u.clone()).view(-1, len(weight))

@@ -27,8 +27,9 @@ def define(
     save: Callable[..., None] | None = None,
     backward: Callable[..., Any] | None = None,
     composed: Callable[..., Any] | None = None,
+    on_adjacency: bool = True,
 ) -> Callable[..., Any]:
-    """Register ``graphlab::NAME`` on an adjacency.
+    """Register ``graphlab::NAME``, by default on an adjacency.
 
     Args:
         name: Under which implementations are registered with the dispatcher; these are called with an
@@ -39,6 +40,7 @@ def define(
         backward: The gradient: one value an argument.
         composed: For an operator that is made of others and has no implementations of its own: what computes it, called
             as these are.
+        on_adjacency: Whether the first six arguments are an adjacency.
 
     Returns:
         The operator, to be called.
@@ -47,6 +49,8 @@ def define(
     torch.library.define(qualified, schema)
 
     def kernel(*arguments: Any) -> Any:
+        if not on_adjacency:
+            return run(name, *arguments)
         adj = Adjacency(*arguments[:6])
         return composed(adj, *arguments[6:]) if composed else run(name, adj, *arguments[6:])
 
