@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
@@ -9,8 +10,22 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from graphlab.conformance import Case, Results, adapter
-from graphlab.nn.models.neural_graphs import NGGNN, NGT, NGGNNEditor, NGTEditor, graph_data
+from graphlab.nn.models.neural_graphs import (
+    ACTIVATIONS,
+    NGGNN,
+    NGT,
+    ModulatedPNAConv,
+    NGGNNEditor,
+    NGTEditor,
+    StatNN,
+    graph_data,
+)
+from graphlab.nn.models.neural_graphs.edges import FlatEdges
+from graphlab.nn.models.neural_graphs.graphs import read
+from graphlab.nn.models.neural_graphs.matrices import matrices
 from graphlab.nn.models.neural_graphs.probes import perceptron_answers
+from graphlab.nn.models.neural_graphs.statnn import layer_statistics
+from graphlab.nn.models.wild_park import WildParkCNN
 from graphlab.weightgraph.layouts.neural_graph import degree_histogram, dense, input_first, mlp_layers, neural_graph
 from graphlab.weightgraph.wiring import Wiring
 
@@ -218,3 +233,124 @@ def images(case: Case, model: Any, wiring: Wiring, tensors: dict[str, Tensor], g
     both = {"before": tensors, "after": {name: torch.stack([own[name] for own in after]) for name in tensors}}
     coordinates = case.given["coordinates"]
     return {f"image_{name}": perceptron_answers(own, coordinates)[-1].transpose(1, 2) for name, own in both.items()}
+
+
+@adapter("neural_graphs", "equivariance")
+def equivariance(case: Case) -> Results:
+    shared = {"graph_constructor": case.config["graph_constructor"]}
+    wiring, _, graphs = perceptrons(case)
+    _, _, permuted = perceptrons(case, "permuted.")
+    editor = ng_t_editor(case, case.config["edit"] | shared, "edit.")
+    classifier = ng_gnn(case, case.config["cls"] | shared, wiring, "cls.")
+    results = {"cls.logits": classifier(graphs), "cls_permuted.logits": classifier(permuted)}
+    for prefix, given in (("edit", graphs), ("edit_permuted", permuted)):
+        changes = edits(editor, wiring, given, "delta_biases")
+        results |= {f"{prefix}.{name}": value for name, value in changes.items() if name.startswith("delta")}
+    return Results(results)
+
+
+@adapter("neural_graphs", "pna_conv_variants")
+def pna_conv_variants(case: Case) -> Results:
+    results = {}
+    for number, own in enumerate(case.config):
+        modulation = ("gate" if own.get("gating_edges") else "film") if own.get("modulate_edges") else "none"
+        conv = ModulatedPNAConv(
+            own["in_channels"],
+            own["out_channels"],
+            own["edge_dim"],
+            case.inputs[f"{number}.degree_histogram"].tolist(),
+            own["aggregators"],
+            own["scalers"],
+            modulation,
+            **{name: own[name] for name in ("towers", "divide_input", "pre_layers", "post_layers", "act") if name in own},
+        )
+        load(conv, case, f"{number}.")
+        x, edge_attr, edge_index = (case.inputs[f"{number}.{name}"] for name in ("x", "edge_attr", "edge_index"))
+        results[f"{number}.out"] = conv(x, [FlatEdges(*edge_index, len(x))], [edge_attr])
+    return Results(results)
+
+
+@adapter("neural_graphs", "statnn")
+def statnn(case: Case) -> Results:
+    model = load(StatNN(case.config["max_num_hidden_layers"], case.config["h_size"]), case)
+    graphs = Batch.from_data_list(convolutional(case))
+    weights, biases = layer_statistics(read(graphs), model.layers)
+    return Results({"weight_stats": weights, "bias_stats": biases, "prediction": model(graphs)})
+
+
+def convolutional(case: Case) -> list[Data]:
+    """Explicit graphs of the convolutional networks of a case."""
+    config, graphs = case.config, []
+    kernel = config.get("max_kernel_size") or [max(k for own in case.document["networks"] for k in own["kernel_size"])] * 2
+    for number, own in enumerate(case.document["networks"]):
+        prefix = f"net{number}."
+        sizes = (own[key] for key in ("channels", "kernel_size", "n_classes"))
+        net = WildParkCNN(*sizes, *(own.get(key) for key in ("residual", "activation", "fmap")))
+        tensors = {name.removeprefix(prefix): value for name, value in case.inputs.items() if name.startswith(prefix)}
+        wiring = neural_graph(
+            net.declare(),
+            max_kernel=kernel,
+            linear_as_conv=config.get("linear_as_conv", True),
+            residuals=net.residual,
+            flatten="channel_last" if config.get("flattening_method") else None,
+        )
+        graphs.append(graph_data(wiring, tensors))
+    return graphs
+
+
+@adapter("neural_graphs", "cnn_model")
+def cnn_model(case: Case) -> Results:
+    config, graphs = case.config, convolutional(case)
+    spatial = case.params.get("construct_graph.spatial_embed")
+    encoder = encoder_options(config, prod(config["max_kernel_size"])) | {
+        "activations": ACTIVATIONS if config.get("graph_constructor", {}).get("use_act_embed", True) else None,
+        "map_size": None if spatial is None else len(spatial),
+        "linear_apart": not config.get("linear_as_conv", True),
+    }
+    sizes = (config["input_channels"], config["max_num_hidden_layers"], config["num_classes"], config["d_out"])
+    options = pooling_options(config) | {"encoder": encoder, "padded": True}
+    model: Any
+    if config["model"].startswith("NG-GNN"):
+        degrees = config["gnn_backbone"].get("deg") or config["degree_histogram"]
+        model = NGGNN(*sizes, **gnn_options(config) | {"degrees": degrees}, **options)
+    else:
+        model = NGT(
+            *sizes,
+            **transformer_options(config),
+            d_out_hid=config["d_out_hid"],
+            disable_edge_updates=config.get("disable_edge_updates", False),
+            head_layers=3,
+            pool_rows=True,
+            **options,
+        )
+    load(model, case)
+    batch, activations = Batch.from_data_list(graphs), [own.get("activation") for own in case.document["networks"]]
+    singles = [model(Batch.from_data_list([one]), [own]) for one, own in zip(graphs, activations, strict=True)]
+    results = {"prediction": model(batch, activations), "prediction_each_alone": torch.cat(singles)}
+    given, x, edges, _ = model.encode(batch, activations)
+    (matrix,) = matrices(given, edges, padded=True)
+    results |= {"node_features": matrix.node_rows(x, model.construct_graph.padding()), "node_mask": matrix.nodes >= 0}
+    return Results({name: value for name, value in results.items() if name in case.outputs})
+
+
+@adapter("neural_graphs", "train")
+def train(case: Case) -> Results:
+    wiring, _, graphs = perceptrons(case)
+    model, config, label = ng_gnn(case, case.config, wiring).train(), case.config, case.inputs["label"]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=5e-4, amsgrad=True)
+    warmup = max(config["warmup_steps"], 1)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / warmup, total_iters=warmup - 1)
+    steps = []
+    for _ in range(config["steps"]):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(graphs), label)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config["clip_grad_max_norm"])
+        steps.append((loss.detach(), norm, torch.tensor(schedule.get_last_lr()[0], dtype=torch.float64)))
+        optimizer.step()
+        schedule.step()
+    results = {name: torch.stack(own) for name, own in zip(("loss", "grad_norm", "lr"), zip(*steps), strict=True)}
+    state = model.state_dict()
+    results |= {f"final/{name}": value for name, value in state.items()}
+    results |= {f"final/{name.removeprefix('construct_graph.')}": value for name, value in state.items()}
+    return Results(results | {"final_logits": model.eval()(graphs)})

@@ -15,6 +15,8 @@ from graphlab.nn.models.neural_graphs.ng_gnn import NGGNN, NGGNNEditor
 from graphlab.nn.models.neural_graphs.ng_t import NGT, NGTEditor
 from graphlab.nn.models.neural_graphs.probes import ProbeFeatures
 from graphlab.nn.models.neural_graphs.statistics import Statistics, check_finite
+from graphlab.nn.models.neural_graphs.pna import ModulatedPNAConv
+from graphlab.nn.models.neural_graphs.statnn import StatNN, WeightMLP
 
 __all__ = [
     "ACTIVATIONS",
@@ -24,8 +26,11 @@ __all__ = [
     "Labels",
     "NGGNNEditor",
     "NGTEditor",
+    "ModulatedPNAConv",
     "ProbeFeatures",
+    "StatNN",
     "Statistics",
+    "WeightMLP",
     "check_finite",
     "graph_data",
 ]

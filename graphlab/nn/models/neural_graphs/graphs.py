@@ -19,8 +19,8 @@ from graphlab.weightgraph.parts import Part
 from graphlab.weightgraph.pieces import Block, View
 from graphlab.weightgraph.wiring import Wiring
 
-Activations = Sequence[Sequence[str]]
-"""For each network, in the order given, the activation of each hidden layer."""
+Activations = Sequence[Sequence[str] | None]
+"""For each network, in the order given, the activation of each hidden layer; ``None`` where they are not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Graphs:
     graph: Tensor
     ptr: Tensor
     order: Tensor
-    activations: tuple[tuple[str, ...], ...] | None = None
+    activations: tuple[tuple[str, ...] | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.order)
@@ -242,15 +242,14 @@ def _of_data(data: Data, activations: Activations | None) -> Graphs:
     )
 
 
-def _named(activations: Activations | None, order: Tensor) -> tuple[tuple[str, ...], ...] | None:
+def _named(activations: Activations | None, order: Tensor) -> tuple[tuple[str, ...] | None, ...] | None:
     """The activations of each graph, from those of each network given."""
     if activations is None:
         return None
     if len(activations) != len(order):
         raise ValueError(f"expected the activations of {len(order)} networks, got those of {len(activations)}")
-    return tuple(tuple(activations[place]) for place in order.tolist())
-
-
+    given = (activations[place] for place in order.tolist())
+    return tuple(None if own is None else tuple(own) for own in given)
 
 
 def written(graphs: WeightGraphBatch | Data, values: Sequence[Tensor], x: Tensor) -> WeightGraphBatch | Data:

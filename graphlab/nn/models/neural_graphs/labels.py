@@ -82,7 +82,7 @@ def label_nodes(
     order: Tensor,
     graph: Tensor,
     sizes: tuple[int, int, int],
-    activations: Sequence[Sequence[str]] | None = None,
+    activations: Sequence[Sequence[str] | None] | None = None,
     known: Sequence[str] = ACTIVATIONS,
     names: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,7 @@ def label_nodes(
         layer, order: int64 ``[num_nodes]``: depth, and place among inputs or outputs.
         graph: int64 ``[num_nodes]``, not falling: the graph that a node is of.
         sizes: Inputs, most hidden layers and outputs, as in :meth:`Labels.of`.
-        activations: For each graph, of each hidden layer; default none.
+        activations: For each graph, of each hidden layer; ``None``, or default, for none.
         known: The activations that have an embedding.
         names: What to call graphs in errors; default nothing, for a single one.
 
@@ -124,6 +124,8 @@ def label_nodes(
         return position, torch.full_like(layer, -1)
     table = layer.new_full((count, max_hidden + 2), -1)
     for number, (own, hidden) in enumerate(zip(activations, (depth - 1).tolist(), strict=True)):
+        if own is None:
+            continue
         if len(own) != hidden:
             raise ValueError(
                 f"expected the activations of {hidden} hidden layers of {_name(names, number)}, got {list(own)}"
