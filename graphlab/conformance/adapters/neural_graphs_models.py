@@ -111,8 +111,7 @@ def gnn_classification(case: Case) -> Results:
     count = len(graphs)
 
     def watch(name: str, made: Any) -> None:
-        rows = [own.view(count, -1, own.shape[-1]) for own in made]
-        trace[f"trace/{name}"] = torch.cat(rows, dim=1).flatten(0, 1)
+        trace[f"trace/{name}"] = by_graph(made[0], count, model, name).flatten(0, 1)
 
     model.embed(graphs, watch=watch)
     return Results(
@@ -178,13 +177,19 @@ def ng_t_editor(case: Case, config: dict[str, Any], prefix: str = "") -> NGTEdit
     return load(model, case, prefix)
 
 
+def by_graph(rows: Tensor, count: int, model: Any, name: str) -> Tensor:
+    """``[graphs, rows, channels]``, of edges first all forward, then all reversed."""
+    directions = 2 if name.startswith("edge") and model.construct_graph.bidirectional else 1
+    return rows.view(directions, count, -1, rows.shape[-1]).transpose(0, 1).flatten(1, 2)
+
+
 def encoded(model: Any, graphs: Data) -> dict[str, Tensor]:
     """The features that a model of perceptrons begins with."""
     given, x, edges, states = model.encode(graphs)
     count, encoder = len(given), model.construct_graph
     size = len(x) // count
-    index = torch.cat([torch.stack(own.numbers()).view(2, count, -1)[:, 0] for own in edges], dim=1)
-    features = torch.cat([state.view(count, -1, state.shape[-1]) for state in states], dim=1)
+    index = torch.stack([by_graph(end.unsqueeze(1), count, model, "edge")[0, :, 0] for end in edges[0].numbers()])
+    features = by_graph(states[0], count, model, "edge")
     found = {
         "node_features": x.view(count, size, -1),
         "edge_features": dense(index, features, size, encoder.absent_edge()),

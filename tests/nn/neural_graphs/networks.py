@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from graphlab.nn.models.neural_graphs import NGGNN, NGT, graph_data
+from graphlab.nn.models.neural_graphs import graphs as graphs_module
 from graphlab.nn.models.wild_park import WildParkCNN
 from graphlab.weightgraph import WeightGraphBatch
 from graphlab.weightgraph import parts as parts_module
@@ -80,3 +82,11 @@ def small_gnn(members: Sequence[Member], sizes: tuple[int, int, int], seed: int 
 def small_transformer(sizes: tuple[int, int, int], seed: int = 0, **options: Any) -> NGT:
     torch.manual_seed(seed)
     return NGT(*sizes, 3, **SMALL | options).double().eval()
+
+
+@contextlib.contextmanager
+def blocks_kept() -> Iterator[None]:
+    """Within, blocks are computed as such on a CPU, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graphs_module, "IN_BLOCKS", {"cpu", "cuda"})
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from graphlab.nn.models.neural_graphs import ACTIVATIONS, NGGNNEditor, NGTEditor
 from tests.nn.neural_graphs.networks import (
     SMALL,
     Member,
+    blocks_kept,
     convolutional,
     degrees,
     explicit,
@@ -60,26 +62,28 @@ NGT_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def same(model: nn.Module, members: list[Member], large: int, activations: Any = None) -> None:
-    """Outputs and gradients of both forms."""
+    """Outputs and gradients of both forms, blocks listed and kept."""
     results = []
-    for graphs in (explicit(members), in_blocks(members, large)):
-        scores = model(graphs, activations) if activations else model(graphs)
+    for graphs, kept in ((explicit(members), False), (in_blocks(members, large), False), (in_blocks(members, large), True)):
+        with blocks_kept() if kept else contextlib.nullcontext():
+            scores = model(graphs, activations) if activations else model(graphs)
         wanted = [own for own in model.parameters() if own.requires_grad]
         factors = torch.arange(scores.numel(), dtype=scores.dtype).view_as(scores).cos()
         results.append([scores, *torch.autograd.grad((scores * factors).sum(), wanted, materialize_grads=True)])
-    for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-9, rtol=1e-7)
+    for first, *others in zip(*results, strict=True):
+        for own in others:
+            torch.testing.assert_close(own, first, atol=1e-9, rtol=1e-7)
 
 
 @pytest.mark.parametrize("options", GNN.values(), ids=GNN)
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=3)
 @given(large=LARGE)
 def test_gnn_on_perceptrons(options: dict[str, Any], large: int) -> None:
     same(small_gnn(MLPS, (2, 2, 3), **options), MLPS, large)
 
 
 @pytest.mark.parametrize("options", NGT_OPTIONS.values(), ids=NGT_OPTIONS)
-@settings(deadline=None, max_examples=4)
+@settings(deadline=None, max_examples=2)
 @given(large=LARGE)
 def test_transformer_on_perceptrons(options: dict[str, Any], large: int) -> None:
     same(small_transformer((2, 2, 3), **options), MLPS, large)
@@ -127,6 +131,10 @@ def test_editors(large: int) -> None:
         model.double()
         blocks, graphs = in_blocks(members, large), explicit(members)
         changed: list[dict[str, Tensor]] = model(blocks).state_dicts()
+        with blocks_kept():
+            again = model(blocks).state_dicts()
+        for own, same in zip(changed, again, strict=True):
+            assert all(torch.allclose(own[name], same[name]) for name in own)
         for (wiring, given), own, data in zip(members, changed, model(graphs).to_data_list(), strict=True):
             back = wiring.read_back(data.edge_attr, given, data.x)
             assert back.keys() == own.keys() == given.keys()

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graphlab.ops import Adjacency, Received, adjacency, block_edge_update, block_messages, merge, spmm_stats
+from graphlab.ops import Received, block_edge_update, block_messages, merge
 from graphlab.ops.block import Activation, Message
 from graphlab.ops.block_received import Aggregator
-from graphlab.ops.stats import Stat
+from graphlab.ops.edge_statistics import edge_messages, edge_update
 
 After: TypeAlias = Callable[[Tensor], Tensor]
 """What is applied to each message before messages are aggregated: ``[..., channels]`` to the same."""
@@ -138,12 +137,12 @@ class DenseEdges:
         return x.narrow(0, self.start, self.graphs * self.size).view(self.graphs, self.size, -1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlatEdges:
     """Edges one by one; states are ``[edges, channels]``.
 
     Attributes:
-        sender, receiver: int64 ``[edges]``.
+        sender, receiver: int32 ``[edges]``.
         num_nodes: Of all graphs.
     """
 
@@ -155,13 +154,7 @@ class FlatEdges:
         return FlatEdges(self.receiver, self.sender, self.num_nodes)
 
     def numbers(self) -> tuple[Tensor, Tensor]:
-        return self.sender, self.receiver
-
-    @cached_property
-    def received_by(self) -> Adjacency:
-        """Edges as the sources of their receivers."""
-        own = torch.arange(len(self.receiver), device=self.receiver.device)
-        return adjacency(torch.stack([own, self.receiver]), (len(own), self.num_nodes))
+        return self.sender.long(), self.receiver.long()
 
     def messages(
         self,
@@ -175,8 +168,14 @@ class FlatEdges:
         after: After | None = None,
     ) -> Received:
         """What all nodes receive, ``[num_nodes, channels]``; as :meth:`DenseEdges.messages`."""
-        m = message_of(message, functional.linear(states, weight, bias), sent[self.sender] + own[self.receiver])
-        return received(self.received_by, m if after is None else after(m), aggregators)
+        if after is not None:
+            sender, receiver = self.numbers()
+            states = after(message_of(message, functional.linear(states, weight, bias), sent[sender] + own[receiver]))
+            weight, bias = torch.eye(states.shape[-1], dtype=states.dtype, device=states.device), bias.new_zeros(1)
+            bias, message, sent = bias.expand(len(weight)), "linear", torch.zeros_like(sent)
+            own = sent
+        ends = {"sender": self.sender, "receiver": self.receiver, "sent": sent, "own": own}
+        return edge_messages(states, weight, bias, **ends, message=message, aggregators=aggregators)
 
     def update(
         self,
@@ -190,17 +189,41 @@ class FlatEdges:
         out_bias: Tensor,
     ) -> Tensor:
         """New states; as :meth:`DenseEdges.update`."""
-        h = functional.linear(states, weight, bias) + sent[self.sender] + own[self.receiver]
-        return functional.linear(activated(activation, h), out_weight, out_bias)
+        ends = {"sender": self.sender, "receiver": self.receiver, "sent": sent, "own": own}
+        return edge_update(
+            states, weight, bias, **ends, activation=activation, out_weight=out_weight, out_bias=out_bias
+        )
 
     def carried(self, weights: Tensor, x: Tensor, here: Tensor) -> Tensor:
         """As :meth:`DenseEdges.carried`, over the edges for which ``here`` ``[edges]`` is true."""
         place = here.nonzero().squeeze(1)
-        sender, receiver = self.sender[place], self.receiver[place]
+        sender, receiver = self.sender[place].long(), self.receiver[place].long()
         return torch.zeros_like(x).index_add(0, receiver, weights[place].unsqueeze(1) * x[sender])
 
 
 Edges: TypeAlias = DenseEdges | FlatEdges
+
+
+def joined(edges: Sequence[Edges], states: Sequence[Tensor]) -> tuple[list[Edges], list[Tensor]]:
+    """With all lists of edges as one, which comes first; in it edges keep their order."""
+    flat = [(own, state) for own, state in zip(edges, states, strict=True) if isinstance(own, FlatEdges)]
+    if len(flat) < 2:
+        return list(edges), list(states)
+    sender, receiver = (torch.cat(ends) for ends in zip(*((own.sender, own.receiver) for own, _ in flat), strict=True))
+    dense = [(own, state) for own, state in zip(edges, states, strict=True) if not isinstance(own, FlatEdges)]
+    one = FlatEdges(sender, receiver, flat[0][0].num_nodes)
+    return [one, *(own for own, _ in dense)], [torch.cat([state for _, state in flat]), *(state for _, state in dense)]
+
+
+def forward_states(given: Sequence[Edges], edges: Sequence[Edges], states: Sequence[Tensor]) -> list[Tensor]:
+    """States of the edges themselves, part by part as given, from those of :func:`joined` edges in both directions."""
+    found = []
+    for own in given:
+        if isinstance(own, FlatEdges):
+            found.append(states[0].narrow(0, 0, len(own.sender)))
+        else:
+            found.append(next(state for each, state in zip(edges, states, strict=True) if each is own))
+    return found
 
 
 def message_of(message: Message, z: Tensor, s: Tensor) -> Tensor:
@@ -215,27 +238,6 @@ def activated(activation: Activation, x: Tensor) -> Tensor:
     if activation == "linear":
         return x
     return functional.relu(x) if activation == "relu" else functional.silu(x)
-
-
-def received(adj: Adjacency, messages: Tensor, aggregators: Sequence[Aggregator]) -> Received:
-    """``[num_nodes, channels]``: statistics of the messages that nodes get, given edge by edge.
-
-    Args:
-        adj: Edges as the sources of their receivers.
-        messages: ``[edges, channels]``.
-        aggregators: What will be asked for.
-    """
-    stats: list[Stat] = ["sum"]
-    spread, extrema = not {"var", "std"}.isdisjoint(aggregators), not {"min", "max"}.isdisjoint(aggregators)
-    stats += ["var"] * spread
-    stats += ["min", "max"] * extrema
-    found = dict(zip(stats, spmm_stats(adj, messages, stats).unbind(1), strict=True))
-    degree = adj.rowptr.diff().unsqueeze(1).to(messages.dtype)
-    if extrema:
-        found["min"] = torch.where(degree > 0, found["min"], torch.inf)
-        found["max"] = torch.where(degree > 0, found["max"], -torch.inf)
-    deviations = found["var"] * degree if spread else None
-    return Received(degree, found["sum"], deviations, found.get("min"), found.get("max"))
 
 
 def collected(

@@ -179,7 +179,7 @@ def into(
     kept: list[Tensor] = []
     for own, state in zip(edges, states, strict=True):
         if isinstance(own, FlatEdges):
-            here = asked[own.receiver].nonzero().squeeze(1)
+            here = asked[own.receiver.long()].nonzero().squeeze(1)
             kept_edges.append(FlatEdges(own.sender[here], own.receiver[here], num_nodes))
             kept.append(state[here])
         else:

@@ -23,6 +23,11 @@ Activations = Sequence[Sequence[str] | None]
 """For each network, in the order given, the activation of each hidden layer; ``None`` where they are not known."""
 
 
+IN_BLOCKS = {"cuda"}
+"""Devices on which blocks are computed as such. On a CPU their edges are listed, all in one: calls cost more there than
+gathers do, since what nodes say stays in the cache."""
+
+
 @dataclass(frozen=True, eq=False)
 class Graphs:
     """Several networks as graphs, numbered in the order of their nodes.
@@ -112,7 +117,8 @@ def read(graphs: WeightGraphBatch | Data, activations: Activations | None = None
         ValueError: naming what is missing or does not fit.
     """
     if isinstance(graphs, WeightGraphBatch):
-        return _of_blocks(graphs, activations)
+        found = _of_blocks(graphs, activations)
+        return found if found.x.device.type in IN_BLOCKS else _listed(found)
     if isinstance(graphs, Data):
         return _of_data(graphs, activations)
     raise TypeError(f"expected a WeightGraphBatch, or a Data or Batch of PyTorch Geometric, got {type(graphs).__name__}")
@@ -124,7 +130,8 @@ def _of_blocks(batch: WeightGraphBatch, activations: Activations | None) -> Grap
         own = _dense(part)
         kept = own is not None
         shape = part.values.shape[:-1]
-        edges.append(own or FlatEdges(*(_spread(end, shape) for end in (part.source, part.target)), batch.num_nodes))
+        ends = (_spread(end, shape).int() for end in (part.source, part.target))
+        edges.append(own or FlatEdges(*ends, batch.num_nodes))
         values.append(_matrix(part) if kept else part.values.flatten(end_dim=-2))
         types.append(part.type if kept else _spread(part.type, shape))
         layers.append(part.layer if kept else _spread(part.layer, shape))
@@ -146,6 +153,34 @@ def _of_blocks(batch: WeightGraphBatch, activations: Activations | None) -> Grap
         batch.ptr,
         batch.order,
         _named(activations, batch.order),
+    )
+
+
+def _listed(graphs: Graphs) -> Graphs:
+    """With all edges in one list."""
+    if not graphs.edges:
+        return graphs
+    slots = graphs.slots
+    ends = [own.numbers() for own in graphs.edges]
+    sender, receiver = (torch.cat([end[side].flatten() for end in ends]).int() for side in (0, 1))
+    values, types, layers, filled = [], [], [], []
+    for number, own in enumerate(graphs.values):
+        missing = slots - own.shape[-1]
+        padded = functional.pad(own, (0, missing)) if missing else own
+        values.append(padded.flatten(end_dim=-2))
+        shape = own.shape[:-1]
+        types.append(_spread(graphs.edge_type[number], shape))
+        layers.append(_spread(graphs.edge_layer[number], shape))
+        if graphs.filled is not None:
+            row = functional.pad(graphs.filled[number], (0, missing))
+            filled.append(row.expand(*shape, slots).flatten(end_dim=-2))
+    return replace(
+        graphs,
+        edges=(FlatEdges(sender, receiver, len(graphs.x)),),
+        values=(torch.cat(values),),
+        edge_type=(torch.cat(types),),
+        edge_layer=(torch.cat(layers),),
+        filled=(torch.cat(filled),) if graphs.filled is not None else None,
     )
 
 
@@ -226,7 +261,7 @@ def _of_data(data: Data, activations: Activations | None) -> Graphs:
     place = data.get("place")
     return Graphs(
         x,
-        (FlatEdges(*data.edge_index, num_nodes),),
+        (FlatEdges(*data.edge_index.int(), num_nodes),),
         (values,),
         (data.edge_type,),
         (data.edge_layer,),
@@ -259,6 +294,10 @@ def written(graphs: WeightGraphBatch | Data, values: Sequence[Tensor], x: Tensor
         (changed.edge_attr,) = values
         changed.x = x
         return changed
+    if len(values) != len(graphs.parts):  # listed
+        sizes = [part.values.shape[:-1].numel() for part in graphs.parts]
+        pieces = torch.cat(list(values)).split(sizes)
+        values = [own[:, : part.values.shape[-1]] for own, part in zip(pieces, graphs.parts, strict=True)]
     parts = [_unmatrix(part, own) for part, own in zip(graphs.parts, values, strict=True)]
     return graphs.with_values(parts, None if graphs.x is None else x)
 
@@ -269,6 +308,6 @@ def _unmatrix(part: Part, values: Tensor) -> Tensor:
     if block is None or _dense(part) is None:
         return values.view(*part.values.shape[:-1], values.shape[-1])
     axes = (*block.source_axes, *block.target_axes)
-    grid = values.view(len(values), *(block.shape[axis] for axis in axes), values.shape[-1])
+    grid = values.reshape(len(part.values), *(block.shape[axis] for axis in axes), values.shape[-1])
     back = sorted(range(len(axes)), key=axes.__getitem__)
     return grid.permute(0, *(1 + place for place in back), 1 + len(axes))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from graphlab.nn.models.neural_graphs.edges import Edges
+from graphlab.nn.models.neural_graphs.edges import Edges, forward_states, joined
 from graphlab.nn.models.neural_graphs.encoder import GraphConstructor
 from graphlab.nn.models.neural_graphs.graphs import Activations, Graphs, read, written
 from graphlab.nn.models.neural_graphs.labels import Labels, label_nodes
@@ -86,7 +86,7 @@ class NeuralGraphModel(Pretrained):
             states.append(forward)
             back += reverse
             edges += [own.reversed() for _ in reverse]
-        return given, x, edges, states + back
+        return given, x, *joined(edges, states + back)
 
     def _labels(self, given: Graphs) -> Labels:
         encoder = self.construct_graph
@@ -148,7 +148,7 @@ class Editing(NeuralGraphModel):
         )
 
     def features(self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Final features of nodes and, of the edges themselves, not reversed, of each part."""
+        """Final features of nodes, and of edges."""
         raise NotImplementedError
 
     def changes(
@@ -156,10 +156,11 @@ class Editing(NeuralGraphModel):
     ) -> tuple[Graphs, Tensor]:
         """Graphs that carry what is added to each parameter, zero for all that is none; and what the model says of
         each node, ``[num_nodes, 1]``."""
-        given, *encoded = self.encode(graphs, activations, answer)
+        given, x, edges, states = self.encode(graphs, activations, answer)
         if int(given.depth.max()) > len(self.weight_scale):
             raise ValueError(f"a network has {int(given.depth.max())} layers, the model was made for {len(self.weight_scale)}")
-        x, states = self.features(given, *encoded)
+        x, states = self.features(given, x, edges, states)
+        states = forward_states(given.edges, edges, states)
         said = self.proj_node(x)
         weight_scale, bias_scale = (torch.stack(list(own)) for own in (self.weight_scale, self.bias_scale))
         values = []

@@ -199,5 +199,4 @@ class NGGNNEditor(Editing):
         )
 
     def features(self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        x, states = self.gnn(x, edges, states, given.graph, given.ptr)
-        return x, states[: len(given.edges)]
+        return self.gnn(x, edges, states, given.graph, given.ptr)

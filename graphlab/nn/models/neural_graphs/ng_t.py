@@ -212,16 +212,14 @@ class NGTEditor(Editing):
 
     def features(self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         encoder, flat = self.construct_graph, torch.cat([state.flatten(end_dim=-2) for state in states])
-        shapes = [state.shape[:-1] for state in states[: len(given.edges)]]
-        count = sum(shape.numel() for shape in shapes)
+        shapes = [state.shape[:-1] for state in states]
         nodes, pairs, node_order, edge_order = [], [], [], []
         for matrix in matrices(given, edges):
             rows, edge = self.layers(matrix.node_rows(x, encoder.padding()), matrix.pairs(flat, encoder.absent_edge()))
-            here = (matrix.edges < count).nonzero().squeeze(1)
             nodes.append(rows.flatten(0, 1))
             node_order.append(matrix.nodes.flatten())
-            pairs.append(edge.flatten(0, 2)[matrix.places[here]])
-            edge_order.append(matrix.edges[here])
+            pairs.append(edge.flatten(0, 2)[matrix.places])
+            edge_order.append(matrix.edges)
         x = torch.cat(nodes)[torch.cat(node_order).argsort()]
         made = torch.cat(pairs)[torch.cat(edge_order).argsort()]
         parts = made.split([shape.numel() for shape in shapes])

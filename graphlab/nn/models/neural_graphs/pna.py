@@ -135,7 +135,7 @@ class ModulatedPNAConv(nn.Module):
             for each, state in zip(edges, states, strict=True)
         ]
         if not parts:
-            nothing = FlatEdges(*torch.empty(2, 0, dtype=torch.int64, device=x.device), len(x))
+            nothing = FlatEdges(*torch.empty(2, 0, dtype=torch.int32, device=x.device), len(x))
             edges, empty = [nothing], x.new_empty(0, weight.shape[1])
             parts = [nothing.messages(empty, weight, bias, sent, own, message, self.aggregators)]
         degree, y = collected(edges, parts, len(x), self.aggregators)

@@ -96,8 +96,9 @@ def pool_edges(
             first = int(graphs.graph[own.start])
             graph = torch.arange(first, first + own.graphs, device=state.device)
         else:
-            here = wanted[own.receiver].nonzero().squeeze(1)
-            rows, graph = state[here], graphs.graph[own.receiver[here]]
+            receiver = own.receiver.long()
+            here = wanted[receiver].nonzero().squeeze(1)
+            rows, graph = state[here], graphs.graph[receiver[here]]
         found.append(reduced(rows, graph, count, largest))
     sizes = graphs.ptr.diff().unsqueeze(1)
     rows_of = sizes.max() if padded else sizes
