@@ -16,15 +16,17 @@ from torch import Tensor
 
 from graphlab.ops.dispatch import implement
 from graphlab.ops.edge_statistics import level_and_slope
-from graphlab.ops.kernels.compiled import FAST
-from graphlab.ops.kernels.numba_exp import LANES, exp
+from graphlab.ops.kernels.compiled import FAST, add, fill, load, select_larger, store, times
+from graphlab.ops.kernels.compiled import WIDTH as LANES
+from graphlab.ops.kernels.lanes import minus, positive, select_equal, sigmoid
 from graphlab.ops.kernels.threads import over_rows
 from graphlab.ops.library import accumulated
 
 ROWS = 4096
 """Edges of a tile."""
 MESSAGES = {"film": 0, "gate": 1, "linear": 2}
-SUM, SQUARES, PIVOT, LEAST, MOST = range(5)
+SUM, SQUARES, PIVOT, LEAST, MOST = (LANES * place for place in range(5))
+"""Where each statistic of a node's block of channels begins."""
 
 
 def _supported(states: Tensor, *others: Any) -> bool:
@@ -40,16 +42,21 @@ def _tiles(edges: int) -> Iterator[slice]:
         yield slice(first, min(first + ROWS, edges))
 
 
-def _blocked(x: Tensor) -> Tensor:
-    """``[nodes, blocks, LANES]``: channels in blocks, zeros beyond."""
-    x = accumulated(x)
-    missing = -x.shape[1] % LANES
-    return torch.nn.functional.pad(x, (0, missing)).contiguous().view(len(x), -1, LANES)
+def _whole(x: Tensor) -> Tensor:
+    """``[nodes, blocks * LANES]``: channels, and zeros up to whole blocks."""
+    x, missing = accumulated(x), -x.shape[1] % LANES
+    return (torch.nn.functional.pad(x, (0, missing)) if missing else x).contiguous()
 
 
-def _flat(x: Any, channels: int) -> Tensor:
-    """``[nodes, channels]``: the inverse of :func:`_blocked`."""
-    return torch.from_numpy(np.ascontiguousarray(x)).flatten(1)[:, :channels]
+def _beside(parts: list[Tensor]) -> Any:
+    """``[nodes * blocks, len(parts) * LANES]`` of parts ``[nodes, channels]``."""
+    nodes = len(parts[0])
+    return torch.stack([_whole(part).view(nodes, -1, LANES) for part in parts], dim=2).view(-1, len(parts) * LANES).numpy()
+
+
+def _column(x: Any, place: int, nodes: int, channels: int) -> Tensor:
+    """``[nodes, channels]``: a part of what lies beside one another, given its place."""
+    return torch.from_numpy(x[:, place : place + LANES]).reshape(nodes, -1)[:, :channels]
 
 
 def _widened(weight: Tensor, bias: Tensor, parts: int) -> tuple[Tensor, Tensor]:
@@ -83,12 +90,11 @@ def statistics(
 ) -> tuple[Tensor, ...]:
     channels, kind = own.shape[1], MESSAGES[message]
     weight, bias = _widened(weight, bias, 2 if message == "film" else 1)
-    p, q = _blocked(own).numpy(), _blocked(sent).numpy()
-    nodes, blocks = p.shape[:2]
-    found = np.zeros((nodes, blocks, 5, LANES), p.dtype)
-    found[:, :, LEAST], found[:, :, MOST] = np.inf, -np.inf
-    at = np.full((nodes, blocks, 2, LANES), -1, np.int32)
-    count = np.zeros((blocks, nodes), np.int32)
+    p, q = _whole(own).numpy(), _whole(sent).numpy()
+    nodes, blocks = len(p), p.shape[1] // LANES
+    found = np.zeros((nodes * blocks, 5 * LANES), p.dtype)
+    found[:, LEAST:] = -np.inf
+    at, count = np.full((nodes * blocks, 2 * LANES), -1, np.int32), np.zeros(nodes * blocks, np.int32)
     s, r = sender.numpy(), receiver.numpy()
     for tile in _tiles(len(states)):
         z = torch.addmm(bias, accumulated(states[tile]), weight.t()).numpy()
@@ -97,65 +103,49 @@ def statistics(
             _gather(first, last, kind, z, s[tile], r[tile], q, p, found, at, count, tile.start, spread, extrema)
 
         _over_blocks(blocks, len(z), loop)
-    degree = count[0].reshape(-1, 1, 1).astype(p.dtype)
-    total = found[:, :, SUM] + degree * found[:, :, PIVOT]
-    deviations = found[:, :, SQUARES] - found[:, :, SUM] ** 2 / np.maximum(degree, 1)
-    empty = own.new_empty(0, dtype=torch.from_numpy(p).dtype)
-    statistics = [_flat(total, channels), _flat(np.maximum(deviations, 0), channels) if spread else empty]
-    statistics += [_flat(found[:, :, k], channels) if extrema else empty for k in (LEAST, MOST)]
-    places = [_flat(at[:, :, k], channels) if extrema else empty.int() for k in range(2)]
-    return tuple(part.contiguous() for part in (*statistics, *places))
+    degree = torch.from_numpy(count).view(nodes, blocks)[:, :1]
+    apart, squares, pivot, least, most = (_column(found, LANES * k, nodes, channels) for k in range(5))
+    total, empty = torch.addcmul(apart, degree, pivot), apart.new_empty(0)
+    deviations = squares.addcdiv_(apart.square(), degree.clamp(min=1), value=-1).clamp_(min=0) if spread else empty
+    places = [_column(at, LANES * k, nodes, channels).contiguous() if extrema else empty.int() for k in range(2)]
+    least, most = (least.neg_(), most.contiguous()) if extrema else (empty, empty)
+    return total, deviations.contiguous(), least.contiguous(), most, *places
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def _gather(  # type: ignore[no-untyped-def]
     first, last, kind, z, sender, receiver, q, p, found, at, count, start, spread, extrema
 ):
-    """Blocks of channels of a tile's messages into what receivers got before."""
-    width = p.shape[1] * LANES
-    m = np.empty(LANES, z.dtype)
-    one = z.dtype.type(1)
-    most_exponent = z.dtype.type(80)
+    """Blocks of channels of a tile's messages into what receivers got before; of the least, the negative."""
+    blocks = p.shape[1] // LANES
+    negative = fill(z, -1)
     for block in range(first, last):
-        begin = block * LANES
+        begin, low = block * LANES, p.shape[1] + block * LANES
         for e in range(len(sender)):
             i, j = receiver[e], sender[e]
-            for c in range(LANES):
-                m[c] = p[i, block, c] + q[j, block, c]
+            row = i * blocks + block
+            m = add(load(p, i, begin), load(q, j, begin))
             if kind == 0:
-                for c in range(LANES):
-                    m[c] = z[e, begin + c] * m[c] + z[e, width + begin + c]
+                m = add(times(load(z, e, begin), m), load(z, e, low))
             elif kind == 1:
-                for c in range(LANES):
-                    m[c] = m[c] / (one + exp(min(-z[e, begin + c], most_exponent)))
+                m = times(sigmoid(load(z, e, begin)), m)
             else:
-                for c in range(LANES):
-                    m[c] = m[c] + z[e, begin + c]
-            own, place = found[i, block], at[i, block]
-            if count[block, i] == 0:
-                for c in range(LANES):
-                    own[PIVOT, c] = m[c]
-            count[block, i] += 1
+                m = add(load(z, e, begin), m)
+            if count[row] == 0:
+                store(found, row, PIVOT, m)
+            count[row] += 1
+            apart = minus(m, load(found, row, PIVOT))
+            store(found, row, SUM, add(load(found, row, SUM), apart))
             if spread:
-                for c in range(LANES):
-                    apart = m[c] - own[PIVOT, c]
-                    own[SUM, c] += apart
-                    own[SQUARES, c] += apart * apart
-            else:
-                for c in range(LANES):
-                    own[SUM, c] += m[c] - own[PIVOT, c]
+                store(found, row, SQUARES, add(load(found, row, SQUARES), times(apart, apart)))
             if extrema:
-                number = np.int32(start + e)
-                for c in range(LANES):
-                    value = m[c]
-                    lower = (value < own[LEAST, c]) | ((value != value) & (own[LEAST, c] == own[LEAST, c]))
-                    own[LEAST, c] = value if lower else own[LEAST, c]
-                    place[0, c] = number if lower else place[0, c]
-                for c in range(LANES):
-                    value = m[c]
-                    higher = (value > own[MOST, c]) | ((value != value) & (own[MOST, c] == own[MOST, c]))
-                    own[MOST, c] = value if higher else own[MOST, c]
-                    place[1, c] = number if higher else place[1, c]
+                number = fill(at, start + e)
+                best, other = load(found, row, MOST), load(found, row, LEAST)
+                store(at, row, LANES, select_larger(best, m, load(at, row, LANES), number))
+                store(found, row, MOST, select_larger(best, m, best, m))
+                m = times(m, negative)
+                store(at, row, 0, select_larger(other, m, load(at, row, 0), number))
+                store(found, row, LEAST, select_larger(other, m, other, m))
 
 
 @implement("edge_statistics_gradient", "numba", _supported)
@@ -180,19 +170,15 @@ def statistics_gradient(
 ) -> tuple[Tensor, ...]:
     channels, kind, parts = own.shape[1], MESSAGES[message], 2 if message == "film" else 1
     wide, wide_bias = _widened(weight, bias, parts)
-    p, q = _blocked(own).numpy(), _blocked(sent).numpy()
-    nodes, blocks = p.shape[:2]
+    p, q = _whole(own).numpy(), _whole(sent).numpy()
+    nodes, blocks = len(p), p.shape[1] // LANES
     level, slope = level_and_slope(receiver, total, d_total, d_spread, spread)
-    given = [level, slope, *((d_least, d_most) if extrema else ())]
-    slopes = torch.stack([_blocked(part) for part in given], dim=2).numpy()
-    at = torch.full((nodes, blocks, 2, LANES), -1, dtype=torch.int32)
-    if extrema:
-        for k, place in enumerate((least_at, most_at)):
-            at[:, :, k] = torch.nn.functional.pad(place, (0, -channels % LANES), value=-1).view(nodes, blocks, LANES)
-    gradients = np.zeros((nodes, blocks, 2, LANES), p.dtype)
+    slopes = _beside([level, slope, *((d_least, d_most) if extrema else ())])
+    places = _beside([least_at, most_at]) if extrema else np.empty((0, 0), np.int32)
+    gradients = np.zeros((nodes * blocks, 2 * LANES), p.dtype)
     d_states = torch.empty(states.shape, dtype=states.dtype)
     d_wide, d_bias = torch.zeros_like(wide), torch.zeros_like(wide_bias)
-    s, r, places = sender.numpy(), receiver.numpy(), at.numpy()
+    s, r = sender.numpy(), receiver.numpy()
     for tile in _tiles(len(states)):
         here = accumulated(states[tile])
         z = torch.addmm(wide_bias, here, wide.t())
@@ -210,7 +196,7 @@ def statistics_gradient(
             d_states[tile] = z @ wide
     d_weight = d_wide.view(parts, -1, wide.shape[1])[:, :channels].reshape(weight.shape)
     d_bias = d_bias.view(parts, -1)[:, :channels].reshape(bias.shape)
-    d_own, d_sent = (_flat(gradients[:, :, k], channels) for k in range(2))
+    d_own, d_sent = (_column(gradients, LANES * k, nodes, channels) for k in range(2))
     found = ((d_states, states), (d_weight, weight), (d_bias, bias), (d_sent, sent), (d_own, own))
     return tuple(part.to(like.dtype).contiguous() for part, like in found)
 
@@ -220,53 +206,38 @@ def _scatter(  # type: ignore[no-untyped-def]
     first, last, kind, z, sender, receiver, q, p, slopes, at, gradients, start, extrema
 ):
     """Replace what a tile's edges say by its gradient, and add up those of the ends."""
-    width = p.shape[1] * LANES
-    s, dm = np.empty(LANES, z.dtype), np.empty(LANES, z.dtype)
-    one = z.dtype.type(1)
-    most_exponent = z.dtype.type(80)
+    blocks = p.shape[1] // LANES
+    one, zero = fill(z, 1), fill(z, 0)
     for block in range(first, last):
-        begin = block * LANES
+        begin, low = block * LANES, p.shape[1] + block * LANES
         for e in range(len(sender)):
             i, j = receiver[e], sender[e]
-            slope, place = slopes[i, block], at[i, block]
-            number = np.int32(start + e)
-            for c in range(LANES):
-                s[c] = p[i, block, c] + q[j, block, c]
+            row, other = i * blocks + block, j * blocks + block
+            s, said = add(load(p, i, begin), load(q, j, begin)), load(z, e, begin)
             if kind == 0:
-                for c in range(LANES):
-                    m = z[e, begin + c] * s[c] + z[e, width + begin + c]
-                    dm[c] = slope[0, c] + slope[1, c] * m
+                m = add(times(said, s), load(z, e, low))
             elif kind == 1:
-                for c in range(LANES):
-                    gate = one / (one + exp(min(-z[e, begin + c], most_exponent)))
-                    z[e, begin + c] = gate
-                    dm[c] = slope[0, c] + slope[1, c] * gate * s[c]
+                said = sigmoid(said)
+                m = times(said, s)
             else:
-                for c in range(LANES):
-                    dm[c] = slope[0, c] + slope[1, c] * (s[c] + z[e, begin + c])
+                m = add(said, s)
+            dm = add(load(slopes, row, 0), times(load(slopes, row, LANES), m))
             if extrema:
-                for c in range(LANES):
-                    dm[c] += (slope[2, c] if place[0, c] == number else 0) + (
-                        slope[3, c] if place[1, c] == number else 0
-                    )
+                number = fill(at, start + e)
+                dm = add(dm, select_equal(load(at, row, 0), number, load(slopes, row, 2 * LANES), zero))
+                dm = add(dm, select_equal(load(at, row, LANES), number, load(slopes, row, 3 * LANES), zero))
+            ds = dm
             if kind == 0:
-                for c in range(LANES):
-                    product = z[e, begin + c] * dm[c]
-                    z[e, begin + c] = s[c] * dm[c]
-                    z[e, width + begin + c] = dm[c]
-                    s[c] = product
+                ds = times(said, dm)
+                store(z, e, begin, times(s, dm))
+                store(z, e, low, dm)
             elif kind == 1:
-                for c in range(LANES):
-                    gate = z[e, begin + c]
-                    z[e, begin + c] = dm[c] * s[c] * gate * (one - gate)
-                    s[c] = dm[c] * gate
+                ds = times(said, dm)
+                store(z, e, begin, times(times(ds, s), minus(one, said)))
             else:
-                for c in range(LANES):
-                    z[e, begin + c] = s[c] = dm[c]
-            for c in range(LANES):
-                gradients[i, block, 0, c] += s[c]
-            for c in range(LANES):
-                gradients[j, block, 1, c] += s[c]
+                store(z, e, begin, dm)
+            store(gradients, row, 0, add(load(gradients, row, 0), ds))
+            store(gradients, other, LANES, add(load(gradients, other, LANES), ds))
 
 
 # ---- update -------------------------------------------------------------------------------------------------------
@@ -286,7 +257,7 @@ def update(
     out_bias: Tensor,
 ) -> Tensor:
     weight, bias = _widened(weight, bias, 1)
-    p, q = _blocked(own).numpy(), _blocked(sent).numpy()
+    p, q = _whole(own).numpy(), _whole(sent).numpy()
     second, second_bias = _second(out_weight, weight), accumulated(out_bias)
     result = states.new_empty(len(states), len(out_bias))
     s, r, silu = sender.numpy(), receiver.numpy(), activation == "silu"
@@ -297,7 +268,7 @@ def update(
         def loop(first: int, last: int, u: Any = array, tile: slice = tile) -> None:
             _activate(first, last, silu, u, s[tile], r[tile], q, p)
 
-        _over_blocks(p.shape[1], len(u), loop)
+        _over_blocks(p.shape[1] // LANES, len(u), loop)
         if result.dtype == u.dtype:
             torch.addmm(second_bias, u, second.t(), out=result[tile])
         else:
@@ -314,19 +285,15 @@ def _second(out_weight: Tensor, weight: Tensor) -> Tensor:
 @njit(nogil=True, cache=True, fastmath=FAST)
 def _activate(first, last, silu, u, sender, receiver, q, p):  # type: ignore[no-untyped-def]
     """Add what the ends say, and apply the activation."""
-    one, zero, most_exponent = u.dtype.type(1), u.dtype.type(0), u.dtype.type(80)
+    zero = fill(u, 0)
     for block in range(first, last):
         begin = block * LANES
         for e in range(len(sender)):
-            i, j = receiver[e], sender[e]
+            value = add(load(u, e, begin), add(load(p, receiver[e], begin), load(q, sender[e], begin)))
             if silu:
-                for c in range(LANES):
-                    value = u[e, begin + c] + p[i, block, c] + q[j, block, c]
-                    u[e, begin + c] = value / (one + exp(min(-value, most_exponent)))
+                store(u, e, begin, times(value, sigmoid(value)))
             else:
-                for c in range(LANES):
-                    value = u[e, begin + c] + p[i, block, c] + q[j, block, c]
-                    u[e, begin + c] = zero if value < zero else value
+                store(u, e, begin, positive(value, value, zero))
 
 
 @implement("edge_update_gradient", "numba", _supported_update)
@@ -345,10 +312,10 @@ def update_gradient(
 ) -> tuple[Tensor, ...]:
     channels = own.shape[1]
     wide, wide_bias = _widened(weight, bias, 1)
-    p, q = _blocked(own).numpy(), _blocked(sent).numpy()
-    nodes, blocks = p.shape[:2]
+    p, q = _whole(own).numpy(), _whole(sent).numpy()
+    nodes, blocks = len(p), p.shape[1] // LANES
     second = _second(out_weight, wide)
-    gradients = np.zeros((nodes, blocks, 2, LANES), p.dtype)
+    gradients = np.zeros((nodes * blocks, 2 * LANES), p.dtype)
     d_states = torch.empty(states.shape, dtype=states.dtype)
     d_wide, d_bias, d_second = torch.zeros_like(wide), torch.zeros_like(wide_bias), torch.zeros_like(second)
     d_second_bias = second.new_zeros(len(second))
@@ -370,7 +337,7 @@ def update_gradient(
             torch.mm(dh, wide, out=d_states[tile])
         else:
             d_states[tile] = dh @ wide
-    d_own, d_sent = (_flat(gradients[:, :, k], channels) for k in range(2))
+    d_own, d_sent = (_column(gradients, LANES * k, nodes, channels) for k in range(2))
     found = (
         (d_states, states),
         (d_wide[:channels], weight),
@@ -386,23 +353,22 @@ def update_gradient(
 @njit(nogil=True, cache=True, fastmath=FAST)
 def _deactivate(first, last, silu, u, dh, sender, receiver, q, p, gradients):  # type: ignore[no-untyped-def]
     """Replace ``u`` by its activation and ``dh`` by the gradient of ``u``, and add up those of the ends."""
-    one, zero, most_exponent = u.dtype.type(1), u.dtype.type(0), u.dtype.type(80)
+    blocks = p.shape[1] // LANES
+    one, zero = fill(u, 1), fill(u, 0)
     for block in range(first, last):
         begin = block * LANES
         for e in range(len(sender)):
             i, j = receiver[e], sender[e]
+            row, other = i * blocks + block, j * blocks + block
+            value = add(load(u, e, begin), add(load(p, i, begin), load(q, j, begin)))
+            du = load(dh, e, begin)
             if silu:
-                for c in range(LANES):
-                    value = u[e, begin + c] + p[i, block, c] + q[j, block, c]
-                    share = one / (one + exp(min(-value, most_exponent)))
-                    u[e, begin + c] = value * share
-                    dh[e, begin + c] *= share * (one + value * (one - share))
+                share = sigmoid(value)
+                store(u, e, begin, times(value, share))
+                du = times(du, times(share, add(one, times(value, minus(one, share)))))
             else:
-                for c in range(LANES):
-                    value = u[e, begin + c] + p[i, block, c] + q[j, block, c]
-                    u[e, begin + c] = value if value > zero else zero
-                    dh[e, begin + c] = dh[e, begin + c] if value > zero else zero
-            for c in range(LANES):
-                gradients[i, block, 0, c] += dh[e, begin + c]
-            for c in range(LANES):
-                gradients[j, block, 1, c] += dh[e, begin + c]
+                store(u, e, begin, positive(value, value, zero))
+                du = positive(value, du, zero)
+            store(dh, e, begin, du)
+            store(gradients, row, 0, add(load(gradients, row, 0), du))
+            store(gradients, other, LANES, add(load(gradients, other, LANES), du))
