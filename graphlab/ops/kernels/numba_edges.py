@@ -22,7 +22,7 @@ from graphlab.ops.kernels.lanes import minus, positive, select_equal, sigmoid
 from graphlab.ops.kernels.threads import over_rows
 from graphlab.ops.library import accumulated
 
-ROWS = 4096
+ROWS = 2048
 """Edges of a tile."""
 MESSAGES = {"film": 0, "gate": 1, "linear": 2}
 SUM, SQUARES, PIVOT, LEAST, MOST = (LANES * place for place in range(5))
@@ -37,9 +37,12 @@ def _supported_update(states: Tensor, *others: Any) -> bool:
     return states.is_cpu and others[6] in ("silu", "relu")
 
 
-def _tiles(edges: int) -> Iterator[slice]:
-    for first in range(0, edges, ROWS):
-        yield slice(first, min(first + ROWS, edges))
+def _tiles(states: Tensor, *widths: int) -> Iterator[Any]:
+    """Ranges of edges, each with rows for as many numbers an edge, the same memory every time."""
+    memory = [accumulated(states[:0]).new_empty(min(ROWS, len(states)), width) for width in widths]
+    for first in range(0, len(states), ROWS):
+        tile = slice(first, min(first + ROWS, len(states)))
+        yield tile, *(rows[: tile.stop - first] for rows in memory)
 
 
 def _whole(x: Tensor) -> Tensor:
@@ -96,11 +99,15 @@ def statistics(
     found[:, LEAST:] = -np.inf
     at, count = np.full((nodes * blocks, 2 * LANES), -1, np.int32), np.zeros(nodes * blocks, np.int32)
     s, r = sender.numpy(), receiver.numpy()
-    for tile in _tiles(len(states)):
-        z = torch.addmm(bias, accumulated(states[tile]), weight.t()).numpy()
+    turned, constant = weight.t().contiguous(), bias.view(1, -1).numpy()
+    for tile, z in _tiles(states, len(weight)):
+        array = torch.mm(accumulated(states[tile]), turned, out=z).numpy()
 
-        def loop(first: int, last: int, z: Any = z, tile: slice = tile) -> None:
-            _gather(first, last, kind, z, s[tile], r[tile], q, p, found, at, count, tile.start, spread, extrema)
+        def loop(first: int, last: int, z: Any = array, tile: slice = tile) -> None:
+            _gather(
+                *(first, last, kind, z, constant, s[tile], r[tile], q, p),
+                *(found, at, count, tile.start, spread, extrema),
+            )
 
         _over_blocks(blocks, len(z), loop)
     degree = torch.from_numpy(count).view(nodes, blocks)[:, :1]
@@ -114,23 +121,24 @@ def statistics(
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def _gather(  # type: ignore[no-untyped-def]
-    first, last, kind, z, sender, receiver, q, p, found, at, count, start, spread, extrema
+    first, last, kind, z, bias, sender, receiver, q, p, found, at, count, start, spread, extrema
 ):
     """Blocks of channels of a tile's messages into what receivers got before; of the least, the negative."""
     blocks = p.shape[1] // LANES
     negative = fill(z, -1)
     for block in range(first, last):
         begin, low = block * LANES, p.shape[1] + block * LANES
+        constant, lower = load(bias, 0, begin), load(bias, 0, low if kind == 0 else begin)
         for e in range(len(sender)):
             i, j = receiver[e], sender[e]
             row = i * blocks + block
-            m = add(load(p, i, begin), load(q, j, begin))
+            m, said = add(load(p, i, begin), load(q, j, begin)), add(load(z, e, begin), constant)
             if kind == 0:
-                m = add(times(load(z, e, begin), m), load(z, e, low))
+                m = add(times(said, m), add(load(z, e, low), lower))
             elif kind == 1:
-                m = times(sigmoid(load(z, e, begin)), m)
+                m = times(sigmoid(said), m)
             else:
-                m = add(load(z, e, begin), m)
+                m = add(said, m)
             if count[row] == 0:
                 store(found, row, PIVOT, m)
             count[row] += 1
@@ -179,13 +187,16 @@ def statistics_gradient(
     d_states = torch.empty(states.shape, dtype=states.dtype)
     d_wide, d_bias = torch.zeros_like(wide), torch.zeros_like(wide_bias)
     s, r = sender.numpy(), receiver.numpy()
-    for tile in _tiles(len(states)):
+    turned, constant = wide.t().contiguous(), wide_bias.view(1, -1).numpy()
+    for tile, z in _tiles(states, len(wide)):
         here = accumulated(states[tile])
-        z = torch.addmm(wide_bias, here, wide.t())
-        array = z.numpy()
+        array = torch.mm(here, turned, out=z).numpy()
 
         def loop(first: int, last: int, z: Any = array, tile: slice = tile) -> None:
-            _scatter(first, last, kind, z, s[tile], r[tile], q, p, slopes, places, gradients, tile.start, extrema)
+            _scatter(
+                *(first, last, kind, z, constant, s[tile], r[tile], q, p),
+                *(slopes, places, gradients, tile.start, extrema),
+            )
 
         _over_blocks(blocks, len(z), loop)
         d_wide.addmm_(z.t(), here)
@@ -203,19 +214,20 @@ def statistics_gradient(
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def _scatter(  # type: ignore[no-untyped-def]
-    first, last, kind, z, sender, receiver, q, p, slopes, at, gradients, start, extrema
+    first, last, kind, z, bias, sender, receiver, q, p, slopes, at, gradients, start, extrema
 ):
     """Replace what a tile's edges say by its gradient, and add up those of the ends."""
     blocks = p.shape[1] // LANES
     one, zero = fill(z, 1), fill(z, 0)
     for block in range(first, last):
         begin, low = block * LANES, p.shape[1] + block * LANES
+        constant, lower = load(bias, 0, begin), load(bias, 0, low if kind == 0 else begin)
         for e in range(len(sender)):
             i, j = receiver[e], sender[e]
             row, other = i * blocks + block, j * blocks + block
-            s, said = add(load(p, i, begin), load(q, j, begin)), load(z, e, begin)
+            s, said = add(load(p, i, begin), load(q, j, begin)), add(load(z, e, begin), constant)
             if kind == 0:
-                m = add(times(said, s), load(z, e, low))
+                m = add(times(said, s), add(load(z, e, low), lower))
             elif kind == 1:
                 said = sigmoid(said)
                 m = times(said, s)
@@ -257,22 +269,21 @@ def update(
     out_bias: Tensor,
 ) -> Tensor:
     weight, bias = _widened(weight, bias, 1)
-    p, q = _whole(own).numpy(), _whole(sent).numpy()
-    second, second_bias = _second(out_weight, weight), accumulated(out_bias)
-    result = states.new_empty(len(states), len(out_bias))
+    p, q = (_whole(own) + bias).numpy(), _whole(sent).numpy()
+    second, second_bias = _second(out_weight, weight).t().contiguous(), accumulated(out_bias)
+    result, turned = states.new_empty(len(states), len(out_bias)), weight.t().contiguous()
     s, r, silu = sender.numpy(), receiver.numpy(), activation == "silu"
-    for tile in _tiles(len(states)):
-        u = torch.addmm(bias, accumulated(states[tile]), weight.t())
-        array = u.numpy()
+    for tile, u in _tiles(states, len(weight)):
+        array = torch.mm(accumulated(states[tile]), turned, out=u).numpy()
 
         def loop(first: int, last: int, u: Any = array, tile: slice = tile) -> None:
             _activate(first, last, silu, u, s[tile], r[tile], q, p)
 
         _over_blocks(p.shape[1] // LANES, len(u), loop)
         if result.dtype == u.dtype:
-            torch.addmm(second_bias, u, second.t(), out=result[tile])
+            torch.addmm(second_bias, u, second, out=result[tile])
         else:
-            result[tile] = torch.addmm(second_bias, u, second.t())
+            result[tile] = torch.addmm(second_bias, u, second)
     return result
 
 
@@ -312,27 +323,23 @@ def update_gradient(
 ) -> tuple[Tensor, ...]:
     channels = own.shape[1]
     wide, wide_bias = _widened(weight, bias, 1)
-    p, q = _whole(own).numpy(), _whole(sent).numpy()
+    p, q = (_whole(own) + wide_bias).numpy(), _whole(sent).numpy()
     nodes, blocks = len(p), p.shape[1] // LANES
-    second = _second(out_weight, wide)
+    second, turned = _second(out_weight, wide), wide.t().contiguous()
     gradients = np.zeros((nodes * blocks, 2 * LANES), p.dtype)
     d_states = torch.empty(states.shape, dtype=states.dtype)
-    d_wide, d_bias, d_second = torch.zeros_like(wide), torch.zeros_like(wide_bias), torch.zeros_like(second)
-    d_second_bias = second.new_zeros(len(second))
+    d_wide, d_second = torch.zeros_like(wide), torch.zeros_like(second)
     s, r, silu = sender.numpy(), receiver.numpy(), activation == "silu"
-    for tile in _tiles(len(states)):
+    for tile, u, dh in _tiles(states, len(wide), len(wide)):
         here, d = accumulated(states[tile]), accumulated(d_result[tile])
-        u, dh = torch.addmm(wide_bias, here, wide.t()), d @ second
-        arrays = u.numpy(), dh.numpy()
+        arrays = torch.mm(here, turned, out=u).numpy(), torch.mm(d, second, out=dh).numpy()
 
         def loop(first: int, last: int, arrays: Any = arrays, tile: slice = tile) -> None:
             _deactivate(first, last, silu, *arrays, s[tile], r[tile], q, p, gradients)
 
         _over_blocks(blocks, len(u), loop)
         d_second.addmm_(d.t(), u)
-        d_second_bias += d.sum(dim=0)
         d_wide.addmm_(dh.t(), here)
-        d_bias += dh.sum(dim=0)
         if d_states.dtype == dh.dtype:
             torch.mm(dh, wide, out=d_states[tile])
         else:
@@ -341,11 +348,11 @@ def update_gradient(
     found = (
         (d_states, states),
         (d_wide[:channels], weight),
-        (d_bias[:channels], bias),
+        (d_own.sum(dim=0), bias),
         (d_sent, sent),
         (d_own, own),
         (d_second[:, :channels], out_weight),
-        (d_second_bias, out_bias),
+        (accumulated(d_result).sum(dim=0), out_bias),
     )
     return tuple(part.to(like.dtype).contiguous() for part, like in found)
 
