@@ -67,10 +67,16 @@ def relational_attention(
     return result
 
 
-def tiles(edge: Tensor, width: int) -> Iterator[tuple[int, slice]]:
-    """Networks, and of each ranges of rows."""
+def tiles(edge: Tensor, width: int, tile: int | None = None) -> Iterator[tuple[int, slice]]:
+    """Networks, and of each ranges of rows.
+
+    Args:
+        edge: ``[batch, rows, N, channels]``.
+        width: Numbers a pair in the largest tensor of a tile.
+        tile: Numbers in it; default as in blocks.
+    """
     batch, rows, nodes = edge.shape[:3]
-    size = max(1, (CUDA_TILE if edge.is_cuda else TILE) // max(1, width * nodes))
+    size = max(1, (tile or (CUDA_TILE if edge.is_cuda else TILE)) // max(1, width * nodes))
     for number in range(batch):
         for first in range(0, rows, size):
             yield number, slice(first, min(first + size, rows))

@@ -10,8 +10,8 @@ computes the tiles again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -78,6 +78,14 @@ def relational_update(
     return result
 
 
+Gelu: TypeAlias = Callable[[Tensor, bool], tuple[Tensor, Tensor]]
+"""The activation of a tile, and if asked for its slope."""
+
+
+def gelu(h: Tensor, slope: bool) -> tuple[Tensor, Tensor]:
+    return torch.nn.functional.gelu(h), torch.ops.aten.gelu_backward(torch.ones_like(h), h) if slope else h
+
+
 def _norm(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The norm, and mean and inverse deviation for its gradient; ``x`` itself without weights."""
     if not len(weight):
@@ -106,31 +114,33 @@ class _Tile(NamedTuple):
 
     e: Tensor
     turned: Tensor
-    h: Tensor
-    g: Tensor
+    g: tuple[Tensor, Tensor]
     y0: Tensor
     norm0: tuple[Tensor, Tensor, Tensor]
-    h1: Tensor
-    g1: Tensor
+    g1: tuple[Tensor, Tensor]
     y1: Tensor
     norm1: tuple[Tensor, Tensor, Tensor]
 
 
 def _computed(
-    edge: Tensor, turned: Tensor, source: Tensor, target: Tensor, p: PairNetwork, kept: Sequence[Tensor | None]
+    edge: Tensor,
+    turned: Tensor,
+    source: Tensor,
+    target: Tensor,
+    p: PairNetwork,
+    kept: Sequence[Tensor | None],
+    activation: Gelu,
+    slopes: bool,
 ) -> _Tile:
     """Of some rows of one network: ``[rows, N, channels]``, ``[rows, hidden]``, ``[N, hidden]``."""
-    gelu = torch.nn.functional.gelu
     ends = (source.unsqueeze(1) + target).flatten(0, 1)
     e, back = accumulated(edge).flatten(0, 1), accumulated(turned).flatten(0, 1)
-    h = torch.addmm(ends, e, p.own.t()).addmm_(back, p.other.t())
-    g = gelu(h)
-    y0 = _dropped(torch.addmm(p.first_bias, g, p.first.t()), kept[0]).add_(e)
+    g = activation(ends.addmm_(e, p.own.t()).addmm_(back, p.other.t()), slopes)
+    y0 = _dropped(torch.addmm(p.first_bias, g[0], p.first.t()), kept[0]).add_(e)
     norm0 = _norm(y0, p.norm0, p.norm0_bias)
-    h1 = norm0[0] @ p.inner.t()
-    g1 = gelu(h1)
-    y1 = _dropped(torch.addmm(p.second_bias, g1, p.second.t()), kept[1]).add_(norm0[0])
-    return _Tile(e, back, h, g, y0, norm0, h1, g1, y1, _norm(y1, p.norm1, p.norm1_bias))
+    g1 = activation(norm0[0] @ p.inner.t(), slopes)
+    y1 = _dropped(torch.addmm(p.second_bias, g1[0], p.second.t()), kept[1]).add_(norm0[0])
+    return _Tile(e, back, g, y0, norm0, g1, y1, _norm(y1, p.norm1, p.norm1_bias))
 
 
 def _of_tile(kept: Sequence[Tensor | None], number: int, rows: slice) -> list[Tensor | None]:
@@ -138,20 +148,36 @@ def _of_tile(kept: Sequence[Tensor | None], number: int, rows: slice) -> list[Te
 
 
 @implement("relational_update", "reference")
-def reference(edge: Tensor, turned: Tensor, source: Tensor, target: Tensor, *others: Tensor | None) -> Tensor:
+def reference(
+    edge: Tensor,
+    turned: Tensor,
+    source: Tensor,
+    target: Tensor,
+    *others: Tensor | None,
+    activation: Gelu = gelu,
+    tile: int | None = None,
+) -> Tensor:
+    """Rows at a time; other implementations bring another ``activation`` and numbers of a ``tile``."""
     p, kept = PairNetwork(*(accumulated(part) for part in others[:11] if part is not None)), others[11:]
     source, target = accumulated(source), accumulated(target)
     result = torch.empty(edge.shape, dtype=edge.dtype, device=edge.device)
-    for number, rows in tiles(edge, len(p.own)):
+    for number, rows in tiles(edge, len(p.own), tile):
         own = (edge[number, rows], turned[number, rows], source[number, rows], target[number])
-        made = _computed(*own, p, _of_tile(kept, number, rows)).norm1[0]
+        made = _computed(*own, p, _of_tile(kept, number, rows), activation, False).norm1[0]
         result[number, rows] = made.view(result[number, rows].shape)
     return result
 
 
 @implement("relational_update_gradient", "reference")
 def gradient_reference(
-    d_result: Tensor, edge: Tensor, turned: Tensor, source: Tensor, target: Tensor, *others: Tensor | None
+    d_result: Tensor,
+    edge: Tensor,
+    turned: Tensor,
+    source: Tensor,
+    target: Tensor,
+    *others: Tensor | None,
+    activation: Gelu = gelu,
+    tile: int | None = None,
 ) -> tuple[Tensor, ...]:
     given = (edge, turned, source, target, *(part for part in others[:11] if part is not None))
     p, kept = PairNetwork(*(accumulated(part) for part in given[4:])), others[11:]
@@ -159,27 +185,27 @@ def gradient_reference(
     d_edge, d_turned = (torch.empty(edge.shape, dtype=edge.dtype, device=edge.device) for _ in range(2))
     d_source, d_target = torch.empty_like(source), torch.zeros_like(target)
     total = PairNetwork(*(torch.zeros_like(part) for part in p))
-    slope = torch.ops.aten.gelu_backward
-    for number, rows in tiles(edge, len(p.own)):
+    for number, rows in tiles(edge, len(p.own), tile):
         here = _of_tile(kept, number, rows)
-        t = _computed(edge[number, rows], turned[number, rows], source[number, rows], target[number], p, here)
+        own = (edge[number, rows], turned[number, rows], source[number, rows], target[number])
+        t = _computed(*own, p, here, activation, True)
         d = accumulated(d_result[number, rows]).reshape(t.e.shape)
         d, d_weight, d_bias = _norm_gradient(d, t.y1, *t.norm1[1:], p.norm1, p.norm1_bias)
         total.norm1.add_(d_weight)
         total.norm1_bias.add_(d_bias)
         part = d if here[1] is None else d * here[1].flatten(0, 1)
-        total.second.addmm_(part.t(), t.g1)
+        total.second.addmm_(part.t(), t.g1[0])
         total.second_bias.add_(part.sum(dim=0))
-        d_h1 = slope(part @ p.second, t.h1)
+        d_h1 = (part @ p.second).mul_(t.g1[1])
         total.inner.addmm_(d_h1.t(), t.norm0[0])
         d = torch.addmm(d, d_h1, p.inner)
         d, d_weight, d_bias = _norm_gradient(d, t.y0, *t.norm0[1:], p.norm0, p.norm0_bias)
         total.norm0.add_(d_weight)
         total.norm0_bias.add_(d_bias)
         part = d if here[0] is None else d * here[0].flatten(0, 1)
-        total.first.addmm_(part.t(), t.g)
+        total.first.addmm_(part.t(), t.g[0])
         total.first_bias.add_(part.sum(dim=0))
-        d_h = slope(part @ p.first, t.h)
+        d_h = (part @ p.first).mul_(t.g[1])
         total.own.addmm_(d_h.t(), t.e)
         total.other.addmm_(d_h.t(), t.turned)
         shape = d_edge[number, rows].shape

@@ -102,3 +102,72 @@ def _exp_by_element(builder: Any, x: Any) -> Any:
 def _single(number: float) -> float:
     """A number rounded to float32."""
     return float(np.float32(number))
+
+
+@intrinsic
+def total(context, a):  # type: ignore[no-untyped-def]
+    """The sum of all lanes."""
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        (value,) = arguments
+        width = WIDTH
+        while width > 1:
+            width //= 2
+            integers = ir.VectorType(ir.IntType(32), width)
+            halves = [
+                builder.shuffle_vector(value, value, ir.Constant(integers, [*range(start, start + width)]))
+                for start in (0, width)
+            ]
+            value = builder.fadd(*halves, flags=_FLAGS)
+        return builder.extract_element(value, ir.IntType(32)(0))
+
+    return a.dtype(a), generate
+
+
+@intrinsic
+def gaussian(context, a):  # type: ignore[no-untyped-def]
+    """``exp(-a^2 / 2)`` in float32, zero to within 1e-34 beyond 12."""
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        (value,) = arguments
+        kind = value.type
+
+        def constant(number: float) -> Any:
+            return ir.Constant(kind, [number] * WIDTH)
+
+        x = builder.fmul(builder.fmul(value, value), constant(-0.5))
+        x = builder.select(builder.fcmp_ordered("<", x, constant(-_MOST)), constant(-_MOST), x)
+        return _exp(builder, x, constant)
+
+    return a(a), generate
+
+
+@intrinsic
+def normal(context, a, bell):  # type: ignore[no-untyped-def]
+    """The normal distribution function in float32, given :func:`gaussian` of the same; off by 1e-7 at most.
+
+    Abramowitz, Stegun, Handbook of Mathematical Functions, 7.1.26.
+    """
+
+    def generate(target, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        value, height = arguments
+        kind = value.type
+
+        def constant(number: float) -> Any:
+            return ir.Constant(kind, [_single(number)] * WIDTH)
+
+        zero, one = constant(0.0), constant(1.0)
+        above = builder.fcmp_ordered(">", value, zero)
+        size = builder.select(above, value, builder.fneg(value))
+        t = builder.fdiv(one, builder.fadd(builder.fmul(size, constant(_TAIL_SCALE)), one))
+        p = constant(_TAIL[-1])
+        for coefficient in _TAIL[-2::-1]:
+            p = builder.fadd(builder.fmul(p, t), constant(coefficient))
+        tail = builder.fmul(builder.fmul(p, t), height)
+        return builder.select(above, builder.fsub(one, tail), tail)
+
+    return a(a, bell), generate
+
+
+_TAIL_SCALE = 0.3275911 / math.sqrt(2)
+_TAIL = tuple(0.5 * c for c in (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429))
