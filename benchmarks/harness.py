@@ -50,7 +50,12 @@ def measure(row: Row, seconds: float = 8.0) -> dict[str, Any]:
     """Milliseconds and megabytes of forward, and of forward and backward, by callable."""
     calls = {"ours": row.ours, **row.peers}
     passes = {"forward": _forward, "forward+backward": _both}
-    result: dict[str, Any] = {"name": row.name, "goals": row.goals, "memory goals": row.memory_goals, "copy": copy_bandwidth()}
+    result: dict[str, Any] = {
+        "name": row.name,
+        "goals": row.goals,
+        "memory goals": row.memory_goals,
+        "copy": copy_bandwidth(),
+    }
     gradient = torch.randn_like(row.ours(*row.inputs))
     expected = _both(row.ours, row.inputs, gradient)
     for name, call in row.peers.items():
@@ -88,6 +93,15 @@ def _peak(run: Callable[[], Any]) -> float:
     before = proc_status()["VmRSS"]
     run()
     return proc_status()["VmHWM"] - before
+
+
+def peak(row: Row, who: str, label: str) -> float:
+    """Megabytes that a step of ``ours`` or a peer adds to a process that has computed nothing but a forward pass."""
+    call = {"ours": row.ours, **row.peers}[who]
+    with torch.no_grad():
+        gradient = torch.randn_like(call(*row.inputs))
+    run = {"forward": _forward, "forward+backward": _both}[label]
+    return _peak(lambda: run(call, row.inputs, gradient))
 
 
 def copy_bandwidth(megabytes: int = 256) -> float:

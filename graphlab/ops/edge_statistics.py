@@ -361,7 +361,6 @@ _update = define_block(
 )
 _update_gradient = define_block(
     "edge_update_gradient",
-    f"({_ENDS}, str activation, Tensor out_weight, Tensor out_bias, Tensor d_result) -> "
-    f"({', '.join(['Tensor'] * 7)})",
+    f"({_ENDS}, str activation, Tensor out_weight, Tensor out_bias, Tensor d_result) -> ({', '.join(['Tensor'] * 7)})",
     _update_gradient_fake,
 )

@@ -113,7 +113,7 @@ def _gradient_fake(
 _fourier = define_block(
     "fourier_linear",
     "(Tensor values, Tensor frequencies, Tensor weight, Tensor bias) -> Tensor",
-    lambda values, frequencies, weight, bias: values.new_empty(values.shape[0], bias.shape[0]),
+    lambda *inputs: inputs[0].new_empty(inputs[0].shape[0], inputs[3].shape[0]),
     _save,
     _backward,
 )

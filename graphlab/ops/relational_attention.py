@@ -144,11 +144,11 @@ def gradient_reference(
         d_z = torch.empty_like(z)
         if z.shape[2] > 2 * channels:
             product = z[..., 2 * channels :]
-            d_alpha += (d_values * product).unflatten(2, (heads, -1)).sum(dim=3)
+            d_alpha += torch.unflatten(d_values * product, 2, (heads, -1)).sum(dim=3)
             torch.mul(wide_alpha, d_values, out=d_z[..., 2 * channels :])
             dv[number] += (wide_alpha * product * d.unsqueeze(1)).sum(dim=0)
         else:
-            d_alpha += d_values.unflatten(2, (heads, -1)).sum(dim=3)
+            d_alpha += torch.unflatten(d_values, 2, (heads, -1)).sum(dim=3)
             dv[number] += (wide_alpha * d.unsqueeze(1)).sum(dim=0)
         d_scores = scale * alpha * (d_alpha - (alpha * d_alpha).sum(dim=1, keepdim=True))
         spread = d_scores.repeat_interleave(channels // heads, dim=2)
@@ -164,13 +164,11 @@ def gradient_reference(
     return tuple(part.to(like.dtype) for part, like in zip(gradients, given, strict=True))
 
 
-def _weights(
-    z: Tensor, q: Tensor, k: Tensor, heads: int, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _weights(z: Tensor, q: Tensor, k: Tensor, heads: int, scale: float) -> tuple[Tensor, Tensor, Tensor]:
     """``[rows, N, heads]``: the softmax; and the queries and keys of pairs, ``[rows, N, channels]``."""
     channels = q.shape[1]
     q_pairs, k_pairs = z[..., :channels] + q.unsqueeze(1), z[..., channels : 2 * channels] + k
-    scores = scale * (q_pairs * k_pairs).unflatten(2, (heads, -1)).sum(dim=3)
+    scores = scale * torch.unflatten(q_pairs * k_pairs, 2, (heads, -1)).sum(dim=3)
     return scores.softmax(dim=1), q_pairs, k_pairs
 
 
@@ -178,9 +176,9 @@ def _values(alpha: Tensor, z: Tensor, v: Tensor, heads: int) -> Tensor:
     """``[rows, channels]``: the sum of the values of nodes, multiplied if need be."""
     channels = v.shape[1]
     if z.shape[2] > 2 * channels:
-        made = (z[..., 2 * channels :] * v).unflatten(2, (heads, -1))
+        made = torch.unflatten(z[..., 2 * channels :] * v, 2, (heads, -1))
         return (alpha.unsqueeze(3) * made).sum(dim=1).flatten(1)
-    return torch.einsum("rjh,jhc->rhc", alpha, v.unflatten(1, (heads, -1))).flatten(1)
+    return torch.einsum("rjh,jhc->rhc", alpha, torch.unflatten(v, 1, (heads, -1))).flatten(1)
 
 
 def _by_head(pooled: Tensor, weight: Tensor) -> Tensor:
@@ -189,9 +187,7 @@ def _by_head(pooled: Tensor, weight: Tensor) -> Tensor:
     return torch.einsum("rhk,hck->rhc", pooled, weight.view(heads, -1, weight.shape[1])).flatten(1)
 
 
-_INPUTS = (
-    "Tensor query, Tensor key, Tensor value, Tensor edge, Tensor weight, int heads, float scale"
-)
+_INPUTS = "Tensor query, Tensor key, Tensor value, Tensor edge, Tensor weight, int heads, float scale"
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -204,7 +200,7 @@ def _backward(ctx: Any, d_result: Tensor) -> tuple[Any, ...]:
 
 
 _attention = define_block(
-    "relational_attention", f"({_INPUTS}) -> Tensor", lambda query, *others: torch.empty_like(query), _save, _backward
+    "relational_attention", f"({_INPUTS}) -> Tensor", lambda query, *_: torch.empty_like(query), _save, _backward
 )
 _gradient = define_block(
     "relational_attention_gradient",

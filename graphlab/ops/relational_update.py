@@ -4,8 +4,8 @@ r"""New states of all pairs of nodes: two residual networks with norms after the
     y_{ij} = \mathrm{LN}_0(e_{ij} + d_{ij} \odot (L\, \mathrm{gelu}(h_{ij}) + l)), \qquad
     e_{ij}' = \mathrm{LN}_1(y_{ij} + d_{ij}' \odot (M_1\, \mathrm{gelu}(M_0 y_{ij}) + m))
 
-(Diao, Loynd, ICLR 2023, eqs. 12 to 14, on ordered pairs.) Nothing as wide as :math:`h` exists beyond a tile; the gradient
-computes the tiles again.
+(Diao, Loynd, ICLR 2023, eqs. 12 to 14, on ordered pairs.) Nothing as wide as :math:`h` exists beyond a tile; the
+gradient computes the tiles again.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ EPS = 1e-5
 
 
 class PairNetwork(NamedTuple):
-    """The parameters: ``A``, ``A'`` ``[hidden, channels]``; ``L``, ``l``; ``M_0`` ``[hidden, channels]``; ``M_1``, ``m``;
-    weights and biases of both norms, empty for none."""
+    """The parameters: ``A``, ``A'`` ``[hidden, channels]``; ``L``, ``l``; ``M_0``; ``M_1``, ``m``; weights
+    and biases of both norms, empty for none."""
 
     own: Tensor
     other: Tensor
@@ -241,5 +241,5 @@ _update = define_block("relational_update", f"({_INPUTS}) -> Tensor", _fake, _sa
 _gradient = define_block(
     "relational_update_gradient",
     f"(Tensor d_result, {_INPUTS}) -> ({', '.join(['Tensor'] * 15)})",
-    lambda d_result, *given: tuple(part.new_empty(part.shape) for part in given[:15]),
+    lambda *given: tuple(part.new_empty(part.shape) for part in given[1:16]),
 )

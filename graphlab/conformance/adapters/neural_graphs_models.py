@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -45,12 +46,12 @@ def encoder_options(config: dict[str, Any], slots: int = 1) -> dict[str, Any]:
     }
 
 
-def gnn_options(config: dict[str, Any], wiring: Wiring | None = None) -> dict[str, Any]:
+def gnn_options(config: dict[str, Any], wirings: Sequence[Wiring] = ()) -> dict[str, Any]:
     """Options of the message-passing part by their published names."""
     own = config["gnn_backbone"]
     modulation = ("gate" if own.get("gating_edges") else "film") if own.get("modulate_edges", True) else "none"
     return {
-        "degrees": own.get("deg") or degree_histogram([wiring]).tolist(),
+        "degrees": own.get("deg") or config.get("degree_histogram") or degree_histogram(wirings).tolist(),
         "channels": config["d_hid"],
         "num_layers": own["num_layers"],
         "aggregators": own["aggregators"],
@@ -90,9 +91,10 @@ def sizes_of(case: Case) -> tuple[int, int, int]:
     return layout[0], len(layout) - 2, layout[-1]
 
 
-def load(model: Any, case: Case, prefix: str = "") -> Any:
+def loaded(kind: Any, case: Case, *arguments: Any, prefix: str = "", **options: Any) -> Any:
+    """A model with the parameters of the case."""
     params = {name.removeprefix(prefix): value for name, value in case.params.items() if name.startswith(prefix)}
-    model.to(next(value.dtype for value in params.values() if value.is_floating_point()))
+    model = kind(*arguments, **options).to(next(own.dtype for own in params.values() if own.is_floating_point()))
     model.load_state_dict(params)
     return model.eval()
 
@@ -119,16 +121,18 @@ def gnn_classification(case: Case) -> Results:
     )
 
 
-def ng_gnn(case: Case, config: dict[str, Any], wiring: Wiring, prefix: str = "") -> NGGNN:
-    model = NGGNN(
+def ng_gnn(case: Case, config: dict[str, Any], wiring: Wiring, prefix: str = "") -> Any:
+    return loaded(
+        NGGNN,
+        case,
         *sizes_of(case),
         config["d_out"],
-        **gnn_options(config, wiring),
+        **gnn_options(config, [wiring]),
         **pooling_options(config),
         encoder=encoder_options(config),
         statistics=case.document.get("stats"),
+        prefix=prefix,
     )
-    return load(model, case, prefix)
 
 
 SIZES = ("d_node", "d_edge", "d_attn_hid", "d_node_hid", "d_edge_hid", "n_layers", "n_heads")
@@ -143,7 +147,9 @@ def transformer_options(config: dict[str, Any]) -> dict[str, Any]:
 def ngt_classification(case: Case) -> Results:
     _, _, graphs = perceptrons(case)
     config = case.config
-    model = NGT(
+    model = loaded(
+        NGT,
+        case,
         *sizes_of(case),
         config["d_out"],
         **transformer_options(config),
@@ -153,7 +159,6 @@ def ngt_classification(case: Case) -> Results:
         encoder=encoder_options(config),
         statistics=case.document.get("stats"),
     )
-    load(model, case)
     trace: dict[str, Tensor] = {}
     model.embed(graphs, watch=lambda name, made: trace.update({f"trace/{name}": made[0]}))
     return Results(trace | encoded(model, graphs) | {"logits": model(graphs)})
@@ -166,15 +171,17 @@ def ngt_edit(case: Case) -> Results:
     return Results(edits(model, wiring, graphs, "delta_biases") | images(case, model, wiring, tensors, graphs))
 
 
-def ng_t_editor(case: Case, config: dict[str, Any], prefix: str = "") -> NGTEditor:
-    model = NGTEditor(
+def ng_t_editor(case: Case, config: dict[str, Any], prefix: str = "") -> Any:
+    return loaded(
+        NGTEditor,
+        case,
         *sizes_of(case),
         **transformer_options(config),
         normalize=case.document.get("normalize_on_the_way_out", False),
         encoder=encoder_options(config),
         statistics=case.document.get("stats"),
+        prefix=prefix,
     )
-    return load(model, case, prefix)
 
 
 def by_graph(rows: Tensor, count: int, model: Any, name: str) -> Tensor:
@@ -204,17 +211,20 @@ def encoded(model: Any, graphs: Data) -> dict[str, Tensor]:
 def gnn_edit(case: Case) -> Results:
     wiring, tensors, graphs = perceptrons(case)
     config = case.config
-    model = NGGNNEditor(
+    model = loaded(
+        NGGNNEditor,
+        case,
         *sizes_of(case),
-        **gnn_options(config, wiring),
+        **gnn_options(config, [wiring]),
         normalize=case.document.get("normalize_on_the_way_out", False),
         encoder=encoder_options(config),
         statistics=case.document.get("stats"),
     )
-    load(model, case)
     results = edits(model, wiring, graphs, "delta_biases_aligned")
     model.misread_biases = True
-    return Results(results | edits(model, wiring, graphs, "delta_biases") | images(case, model, wiring, tensors, graphs))
+    return Results(
+        results | edits(model, wiring, graphs, "delta_biases") | images(case, model, wiring, tensors, graphs)
+    )
 
 
 def edits(model: Any, wiring: Wiring, graphs: Batch, biases: str) -> dict[str, Tensor]:
@@ -254,12 +264,17 @@ def equivariance(case: Case) -> Results:
     return Results(results)
 
 
+VARIANTS = ("towers", "divide_input", "pre_layers", "post_layers", "act")
+
+
 @adapter("neural_graphs", "pna_conv_variants")
 def pna_conv_variants(case: Case) -> Results:
     results = {}
     for number, own in enumerate(case.config):
         modulation = ("gate" if own.get("gating_edges") else "film") if own.get("modulate_edges") else "none"
-        conv = ModulatedPNAConv(
+        conv = loaded(
+            ModulatedPNAConv,
+            case,
             own["in_channels"],
             own["out_channels"],
             own["edge_dim"],
@@ -267,17 +282,17 @@ def pna_conv_variants(case: Case) -> Results:
             own["aggregators"],
             own["scalers"],
             modulation,
-            **{name: own[name] for name in ("towers", "divide_input", "pre_layers", "post_layers", "act") if name in own},
+            **{name: own[name] for name in VARIANTS if name in own},
+            prefix=f"{number}.",
         )
-        load(conv, case, f"{number}.")
         x, edge_attr, edge_index = (case.inputs[f"{number}.{name}"] for name in ("x", "edge_attr", "edge_index"))
-        results[f"{number}.out"] = conv(x, [FlatEdges(*edge_index, len(x))], [edge_attr])
+        results[f"{number}.out"] = conv(x, [FlatEdges(edge_index[0].int(), edge_index[1].int(), len(x))], [edge_attr])
     return Results(results)
 
 
 @adapter("neural_graphs", "statnn")
 def statnn(case: Case) -> Results:
-    model = load(StatNN(case.config["max_num_hidden_layers"], case.config["h_size"]), case)
+    model = loaded(StatNN, case, case.config["max_num_hidden_layers"], case.config["h_size"])
     graphs = Batch.from_data_list(convolutional(case))
     weights, biases = layer_statistics(read(graphs), model.layers)
     return Results({"weight_stats": weights, "bias_stats": biases, "prediction": model(graphs)})
@@ -286,7 +301,9 @@ def statnn(case: Case) -> Results:
 def convolutional(case: Case) -> list[Data]:
     """Explicit graphs of the convolutional networks of a case."""
     config, graphs = case.config, []
-    kernel = config.get("max_kernel_size") or [max(k for own in case.document["networks"] for k in own["kernel_size"])] * 2
+    kernel = (
+        config.get("max_kernel_size") or [max(k for own in case.document["networks"] for k in own["kernel_size"])] * 2
+    )
     for number, own in enumerate(case.document["networks"]):
         prefix = f"net{number}."
         sizes = (own[key] for key in ("channels", "kernel_size", "n_classes"))
@@ -314,21 +331,13 @@ def cnn_model(case: Case) -> Results:
     }
     sizes = (config["input_channels"], config["max_num_hidden_layers"], config["num_classes"], config["d_out"])
     options = pooling_options(config) | {"encoder": encoder, "padded": True}
-    model: Any
     if config["model"].startswith("NG-GNN"):
-        degrees = config["gnn_backbone"].get("deg") or config["degree_histogram"]
-        model = NGGNN(*sizes, **gnn_options(config) | {"degrees": degrees}, **options)
+        model = loaded(NGGNN, case, *sizes, **gnn_options(config), **options)
     else:
-        model = NGT(
-            *sizes,
-            **transformer_options(config),
-            d_out_hid=config["d_out_hid"],
-            disable_edge_updates=config.get("disable_edge_updates", False),
-            head_layers=3,
-            pool_rows=True,
-            **options,
+        own = {"d_out_hid": config["d_out_hid"], "disable_edge_updates": config.get("disable_edge_updates", False)}
+        model = loaded(
+            NGT, case, *sizes, **transformer_options(config), **own, head_layers=3, pool_rows=True, **options
         )
-    load(model, case)
     batch, activations = Batch.from_data_list(graphs), [own.get("activation") for own in case.document["networks"]]
     singles = [model(Batch.from_data_list([one]), [own]) for one, own in zip(graphs, activations, strict=True)]
     results = {"prediction": model(batch, activations), "prediction_each_alone": torch.cat(singles)}
@@ -349,12 +358,14 @@ def train(case: Case) -> Results:
     for _ in range(config["steps"]):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(model(graphs), label)
-        loss.backward()
+        torch.autograd.backward([loss])
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config["clip_grad_max_norm"])
         steps.append((loss.detach(), norm, torch.tensor(schedule.get_last_lr()[0], dtype=torch.float64)))
         optimizer.step()
         schedule.step()
-    results = {name: torch.stack(own) for name, own in zip(("loss", "grad_norm", "lr"), zip(*steps), strict=True)}
+    results = {
+        name: torch.stack(own) for name, own in zip(("loss", "grad_norm", "lr"), zip(*steps, strict=True), strict=True)
+    }
     state = model.state_dict()
     results |= {f"final/{name}": value for name, value in state.items()}
     results |= {f"final/{name.removeprefix('construct_graph.')}": value for name, value in state.items()}

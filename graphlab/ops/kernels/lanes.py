@@ -77,7 +77,8 @@ def _exp(builder: Any, x: Any, constant: Any) -> Any:
         return builder.fadd(builder.fmul(p, r, flags=fma), c, flags=fma)
 
     signature = ir.FunctionType(x.type, [x.type])
-    rint = cgutils.get_or_insert_function(builder.module, signature, f"llvm.rint.v{WIDTH}f32")
+    declare: Any = cgutils.get_or_insert_function
+    rint = declare(builder.module, signature, f"llvm.rint.v{WIDTH}f32")
     n = builder.call(rint, [builder.fmul(x, constant(_single(_LOG2E)))])
     r = times_plus(n, constant(_single(-_LN2_HIGH)), x)
     r = times_plus(n, constant(_single(-_LN2_LOW)), r)

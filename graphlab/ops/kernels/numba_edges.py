@@ -54,7 +54,9 @@ def _whole(x: Tensor) -> Tensor:
 def _beside(parts: list[Tensor]) -> Any:
     """``[nodes * blocks, len(parts) * LANES]`` of parts ``[nodes, channels]``."""
     nodes = len(parts[0])
-    return torch.stack([_whole(part).view(nodes, -1, LANES) for part in parts], dim=2).view(-1, len(parts) * LANES).numpy()
+    return (
+        torch.stack([_whole(part).view(nodes, -1, LANES) for part in parts], dim=2).view(-1, len(parts) * LANES).numpy()
+    )
 
 
 def _column(x: Any, place: int, nodes: int, channels: int) -> Tensor:
@@ -277,7 +279,7 @@ def update(
         array = torch.mm(accumulated(states[tile]), turned, out=u).numpy()
 
         def loop(first: int, last: int, u: Any = array, tile: slice = tile) -> None:
-            _activate(first, last, silu, u, s[tile], r[tile], q, p)
+            _activate(*(first, last, silu, u, s[tile], r[tile], q, p))
 
         _over_blocks(p.shape[1] // LANES, len(u), loop)
         if result.dtype == u.dtype:

@@ -33,7 +33,7 @@ def _on_cpu(query: Tensor, *others: Any) -> bool:
 
 def _heads(x: Tensor, heads: int) -> Tensor:
     """``[..., heads * width]``: the channels ``[..., channels]`` of each head in whole lanes."""
-    x = accumulated(x).unflatten(-1, (heads, -1))
+    x = torch.unflatten(accumulated(x), -1, (heads, -1))
     return torch.nn.functional.pad(x, (0, -x.shape[-1] % LANES)).flatten(-2)
 
 
@@ -44,9 +44,10 @@ def _pairs(x: Tensor) -> Tensor:
 
 
 def _maps(weight: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """``[parts * heads * width, pair width]`` of queries, keys and products; ``[heads, width, pair width]`` of values."""
+    """``[parts * heads * width, pair width]`` of queries, keys and products; ``[heads, width, pair width]`` of values
+    that are added."""
     wide = _pairs(_heads(weight.transpose(1, 2), heads).transpose(1, 2))
-    return torch.cat([wide[0], wide[1], *wide[3:]]), wide[2].unflatten(0, (heads, -1))
+    return torch.cat([wide[0], wide[1], *wide[3:]]), torch.unflatten(wide[2], 0, (heads, -1))
 
 
 @implement("relational_attention", "numba", _on_cpu)
@@ -66,7 +67,9 @@ def attention(
         qt, kt, vt, out, pool = (own[number] for own in arrays)
         given = states.numpy()
 
-        def loop(first: int, last: int, given: Any = given, z: Any = z, own: Any = (qt[rows], kt, vt, out[rows], pool[rows])) -> None:
+        def loop(
+            first: int, last: int, given: Any = given, z: Any = z, own: Any = (qt[rows], kt, vt, out[rows], pool[rows])
+        ) -> None:
             _attend(first, last, given, z, *own, heads, scale, product)
 
         over_rows(np.arange(len(given) + 1) * nodes, 2 * len(wide), loop)
@@ -81,7 +84,7 @@ def _memory(ranges: list[tuple[int, slice]], nodes: int, width: int, like: Tenso
 
 def _narrow(x: Tensor, heads: int, channels: int) -> Tensor:
     """``[..., channels]``: the inverse of :func:`_heads`."""
-    return x.unflatten(-1, (heads, -1))[..., : channels // heads].flatten(-2).contiguous()
+    return torch.unflatten(x, -1, (heads, -1))[..., : channels // heads].flatten(-2).contiguous()
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
@@ -143,7 +146,7 @@ def attention_gradient(
 ) -> tuple[Tensor, ...]:
     wide, of_value = _maps(weight, heads)
     q, k, v, d = (_heads(part, heads).contiguous() for part in (query, key, value, d_result))
-    split = d.unflatten(2, (heads, -1))
+    split = torch.unflatten(d, 2, (heads, -1))
     d_pooled = torch.einsum("brhc,hck->brhk", split, of_value).contiguous()
     pooled = torch.empty_like(d_pooled)
     dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
@@ -171,9 +174,7 @@ def attention_gradient(
     d_weight = _narrow(stacked.transpose(1, 2), heads, query.shape[2]).transpose(1, 2)
     found = [_narrow(part, heads, query.shape[2]) for part in (dq, dk, dv)]
     given = (query, key, value, edge, weight)
-    return tuple(
-        part.to(like.dtype).contiguous() for part, like in zip((*found, d_edge, d_weight), given, strict=True)
-    )
+    return tuple(part.to(like.dtype).contiguous() for part, like in zip((*found, d_edge, d_weight), given, strict=True))
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)

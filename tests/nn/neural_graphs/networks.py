@@ -52,9 +52,7 @@ def convolutional(
     net = WildParkCNN(channels, [3 if number % 2 == 0 else 1 for number in range(depth)], 4, residual).double()
     generator = torch.Generator().manual_seed(seed)
     tensors = {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in net.state_dict().items()}
-    wiring = neural_graph(
-        net.declare(), max_kernel=(3, 3), linear_as_conv=linear_as_conv, residuals=net.residual
-    )
+    wiring = neural_graph(net.declare(), max_kernel=(3, 3), linear_as_conv=linear_as_conv, residuals=net.residual)
     return wiring, tensors
 
 

@@ -64,7 +64,11 @@ NGT_OPTIONS: dict[str, dict[str, Any]] = {
 def same(model: nn.Module, members: list[Member], large: int, activations: Any = None) -> None:
     """Outputs and gradients of both forms, blocks listed and kept."""
     results = []
-    for graphs, kept in ((explicit(members), False), (in_blocks(members, large), False), (in_blocks(members, large), True)):
+    for graphs, kept in (
+        (explicit(members), False),
+        (in_blocks(members, large), False),
+        (in_blocks(members, large), True),
+    ):
         with blocks_kept() if kept else contextlib.nullcontext():
             scores = model(graphs, activations) if activations else model(graphs)
         wanted = [own for own in model.parameters() if own.requires_grad]
@@ -141,7 +145,9 @@ def test_editors(large: int) -> None:
             for name, tensor in back.items():
                 torch.testing.assert_close(own[name], tensor)
                 assert not torch.equal(tensor, given[name])
-        assert all(torch.equal(a.values, b.values) for a, b in zip(blocks.parts, in_blocks(members, large).parts, strict=True))
+        assert all(
+            torch.equal(a.values, b.values) for a, b in zip(blocks.parts, in_blocks(members, large).parts, strict=True)
+        )
         assert all(torch.equal(graphs[name], explicit(members)[name]) for name in ("x", "edge_attr"))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeAlias
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from graphlab.ops import Received, block_edge_update, block_messages, merge
-from graphlab.ops.block import Activation, Message
+from graphlab.ops.block import Activation, End, Message
 from graphlab.ops.block_received import Aggregator
 from graphlab.ops.edge_statistics import edge_messages, edge_update
 
@@ -54,7 +55,9 @@ class DenseEdges:
     def numbers(self) -> tuple[Tensor, Tensor]:
         """int64 ``[graphs, first, second]`` each: sending and receiving node of each edge."""
         grid = self.start + torch.arange(self.graphs * self.size).view(self.graphs, self.size)
-        first, second = torch.broadcast_tensors(grid[:, self.first, None], grid[:, None, self.second])
+        rows, columns = grid[:, self.first], grid[:, self.second]
+        shape = (self.graphs, rows.shape[1], columns.shape[1])
+        first, second = rows.unsqueeze(2).expand(shape), columns.unsqueeze(1).expand(shape)
         return (second, first) if self.turned else (first, second)
 
     def messages(
@@ -79,7 +82,7 @@ class DenseEdges:
             after: Applied to each message.
         """
         source, target = self._ends(sent, own)
-        over = "target" if self.turned else "source"
+        over: End = "target" if self.turned else "source"
         if after is not None:
             z = functional.linear(states, weight, bias)
             states = after(message_of(message, z, source.unsqueeze(2) + target.unsqueeze(1)))
@@ -264,12 +267,13 @@ def collected(
         if start < grid[0]:
             gap = [_rows(part, (start, 1, grid[0] - start), slice(None)) for part in flat]
             degree, aggregate = _reduced(gap, (1, grid[0] - start), like, aggregators)
-            degrees.append(degree), aggregates.append(aggregate)
+            degrees.append(degree)
+            aggregates.append(aggregate)
         here = [(own, part) for own, part in dense if (own.start, own.graphs, own.size) == grid]
         ends = {0, grid[2], *(end for own, _ in here for end in (own.receivers.start, own.receivers.stop))}
         bounds = sorted(ends)
         found = []
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in pairwise(bounds):
             inside = [
                 _columns(part, slice(low - own.receivers.start, high - own.receivers.start))
                 for own, part in here
@@ -299,13 +303,17 @@ def _columns(part: Received, columns: slice) -> Received:
     """Of some of the receivers of a block."""
     if columns == slice(0, part.total.shape[-2]):
         return part
-    return Received(part.degree[columns], *(own if own is None else own[..., columns, :] for own in part[1:]))
+    total, spread, least, most = (own if own is None else own[..., columns, :] for own in part[1:])
+    assert total is not None
+    return Received(part.degree[columns], total, spread, least, most)
 
 
 def _rows(part: Received, grid: tuple[int, int, int], columns: slice) -> Received:
     """Of some columns of a grid of nodes, given what all nodes got."""
     start, graphs, size = grid
-    rows = (
-        own if own is None else own.narrow(0, start, graphs * size).view(graphs, size, -1)[:, columns] for own in part
-    )
-    return Received(*rows)
+
+    def rows(own: Tensor) -> Tensor:
+        return own.narrow(0, start, graphs * size).view(graphs, size, -1)[:, columns]
+
+    spread, least, most = (own if own is None else rows(own) for own in part[2:])
+    return Received(rows(part.degree), rows(part.total), spread, least, most)

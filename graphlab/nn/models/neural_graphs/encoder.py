@@ -212,7 +212,9 @@ class GraphConstructor(nn.Module):
             first, *others = (weight[:, slots * part : slots * (part + 1)][:, own] for part in parts)
             return sum(others, first)
 
-        maps = [(module.weight, module.bias) for module in proj if isinstance(module, nn.Linear)]
+        maps: list[tuple[Tensor, Tensor]] = [
+            (module.weight, module.bias) for module in proj if isinstance(module, nn.Linear)
+        ]
         weight, bias = maps.pop()
         last = self.proj_edge_in.weight
         maps.append((last @ weight, torch.addmv(self.proj_edge_in.bias, last, bias)))

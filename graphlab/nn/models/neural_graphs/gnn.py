@@ -120,8 +120,8 @@ class GNN(nn.Module):
     def forward(
         self,
         x: Tensor,
-        edges: Sequence[Edges],
-        states: Sequence[Tensor],
+        edges: list[Edges],
+        states: list[Tensor],
         graph: Tensor,
         ptr: Tensor,
         nodes: Tensor | None = None,
@@ -136,7 +136,7 @@ class GNN(nn.Module):
             nodes: int64, those asked for, if no edge is; the rest is then not computed in the end.
             watch: Told ``convK``, ``normK`` and ``edgeK``.
         """
-        outputs, states = [], list(states)
+        outputs: list[Tensor] = []
         last = len(self.convs) - 1
         asked = nodes if self.jk_mode is None else None  # a norm after the last convolution is over all nodes
         for number, conv in enumerate(self.convs):

@@ -121,17 +121,20 @@ def read(graphs: WeightGraphBatch | Data, activations: Activations | None = None
         return found if found.x.device.type in IN_BLOCKS else _listed(found)
     if isinstance(graphs, Data):
         return _of_data(graphs, activations)
-    raise TypeError(f"expected a WeightGraphBatch, or a Data or Batch of PyTorch Geometric, got {type(graphs).__name__}")
+    raise TypeError(
+        f"expected a WeightGraphBatch, or a Data or Batch of PyTorch Geometric, got {type(graphs).__name__}"
+    )
 
 
 def _of_blocks(batch: WeightGraphBatch, activations: Activations | None) -> Graphs:
-    edges, values, types, layers, filled = [], [], [], [], []
+    edges: list[Edges] = []
+    values, types, layers, filled = [], [], [], []
     for part in batch.parts:
         own = _dense(part)
         kept = own is not None
         shape = part.values.shape[:-1]
-        ends = (_spread(end, shape).int() for end in (part.source, part.target))
-        edges.append(own or FlatEdges(*ends, batch.num_nodes))
+        sender, receiver = (_spread(end, shape).int() for end in (part.source, part.target))
+        edges.append(own or FlatEdges(sender, receiver, batch.num_nodes))
         values.append(_matrix(part) if kept else part.values.flatten(end_dim=-2))
         types.append(part.type if kept else _spread(part.type, shape))
         layers.append(part.layer if kept else _spread(part.layer, shape))
@@ -261,7 +264,7 @@ def _of_data(data: Data, activations: Activations | None) -> Graphs:
     place = data.get("place")
     return Graphs(
         x,
-        (FlatEdges(*data.edge_index.int(), num_nodes),),
+        (FlatEdges(data.edge_index[0].int(), data.edge_index[1].int(), num_nodes),),
         (values,),
         (data.edge_type,),
         (data.edge_layer,),
@@ -296,7 +299,7 @@ def written(graphs: WeightGraphBatch | Data, values: Sequence[Tensor], x: Tensor
         return changed
     if len(values) != len(graphs.parts):  # listed
         sizes = [part.values.shape[:-1].numel() for part in graphs.parts]
-        pieces = torch.cat(list(values)).split(sizes)
+        pieces = torch.split(torch.cat(list(values)), sizes)
         values = [own[:, : part.values.shape[-1]] for own, part in zip(pieces, graphs.parts, strict=True)]
     parts = [_unmatrix(part, own) for part, own in zip(graphs.parts, values, strict=True)]
     return graphs.with_values(parts, None if graphs.x is None else x)

@@ -108,7 +108,9 @@ def label_nodes(
     def refuse(wrong: Tensor, found: Tensor, what: str, expected: str) -> None:
         if bool(wrong.any()):
             number = int(wrong.nonzero()[0])
-            raise ValueError(f"{_name(names, number)} has {int(found[number])} {what}, the encoder was made for {expected}")
+            raise ValueError(
+                f"{_name(names, number)} has {int(found[number])} {what}, the encoder was made for {expected}"
+            )
 
     if bool((depth == 0).any()):
         raise ValueError(

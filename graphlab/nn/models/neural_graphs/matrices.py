@@ -42,7 +42,7 @@ class Matrix:
         batch, size = self.nodes.shape
         states = states[self.edges] if len(self.edges) < len(states) else states
         matrix = elsewhere.expand(batch * size * size, -1)
-        if len(self.places.unique()) == len(self.places):
+        if len(torch.unique(self.places)) == len(self.places):
             matrix = matrix.index_copy(0, self.places, states)
         else:
             matrix = matrix.index_add(0, self.places, states - elsewhere)
@@ -58,7 +58,7 @@ def matrices(graphs: Graphs, edges: Sequence[Edges], padded: bool = False) -> li
     source, target = sender - first[graph], receiver - first[graph]
     groups = [torch.arange(len(sizes), device=sizes.device)]
     if not padded:
-        groups = [(sizes == size).nonzero().squeeze(1) for size in sizes.unique()]
+        groups = [(sizes == size).nonzero().squeeze(1) for size in torch.unique(sizes)]
     found = []
     for group in groups:
         size = int(sizes[group].max())

@@ -147,7 +147,9 @@ class Editing(NeuralGraphModel):
             nn.ParameterList([nn.Parameter(torch.tensor(0.01)) for _ in layers]) for _ in range(2)
         )
 
-    def features(self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def features(
+        self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
         """Final features of nodes, and of edges."""
         raise NotImplementedError
 
@@ -158,7 +160,9 @@ class Editing(NeuralGraphModel):
         each node, ``[num_nodes, 1]``."""
         given, x, edges, states = self.encode(graphs, activations, answer)
         if int(given.depth.max()) > len(self.weight_scale):
-            raise ValueError(f"a network has {int(given.depth.max())} layers, the model was made for {len(self.weight_scale)}")
+            raise ValueError(
+                f"a network has {int(given.depth.max())} layers, the model was made for {len(self.weight_scale)}"
+            )
         x, states = self.features(given, x, edges, states)
         states = forward_states(given.edges, edges, states)
         said = self.proj_node(x)
@@ -192,9 +196,7 @@ class Editing(NeuralGraphModel):
     ) -> WeightGraphBatch: ...
 
     @overload
-    def forward(
-        self, graphs: Data, activations: Activations | None = None, answer: Answer | None = None
-    ) -> Data: ...
+    def forward(self, graphs: Data, activations: Activations | None = None, answer: Answer | None = None) -> Data: ...
 
     def forward(
         self, graphs: WeightGraphBatch | Data, activations: Activations | None = None, answer: Answer | None = None
@@ -209,14 +211,21 @@ class Editing(NeuralGraphModel):
         values = [own + change for own, change in zip(given.values, changes.values, strict=True)]
         return written(graphs, values, given.x + changes.x)
 
-    def edit(self, graphs: Sequence[WeightGraph], activations: Activations | None = None, **layout: Any) -> list[WeightGraph]:
+    def edit(
+        self,
+        graphs: Sequence[WeightGraph],
+        activations: Activations | None = None,
+        layout: str = "neural_graph",
+        **options: Any,
+    ) -> list[WeightGraph]:
         """Networks with their parameters changed; the structures are the same, the tensors new.
 
         Args:
             graphs: The networks.
             activations: Of the hidden layers of each, if the encoder embeds them.
-            layout: Options of the layout ``neural_graph``.
+            layout, options: How they are drawn; see :meth:`~graphlab.weightgraph.WeightGraph.wiring`.
         """
-        batch = WeightGraphBatch([(graph.wiring("neural_graph", **layout), graph.tensors) for graph in graphs])
+        dtype = self.construct_graph.proj_node_in.weight.dtype
+        batch = WeightGraphBatch([(graph.wiring(layout, **options), graph.tensors) for graph in graphs]).to(dtype=dtype)
         changed = self(batch, activations).state_dicts()
         return [WeightGraph(own.structure, tensors, own.module) for own, tensors in zip(graphs, changed, strict=True)]

@@ -198,5 +198,8 @@ class NGGNNEditor(Editing):
             jk=jk,
         )
 
-    def features(self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        return self.gnn(x, edges, states, given.graph, given.ptr)
+    def features(
+        self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        x, states = self.gnn(x, edges, states, given.graph, given.ptr)
+        return x, states

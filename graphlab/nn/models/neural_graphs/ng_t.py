@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ class NGT(NeuralGraphModel):
         self.cls_token = nn.Parameter(torch.randn(d_node)) if pooling == "cls_token" else None
         width = d_edge if self.of_edges else d_node * (num_outputs if pooling == "cat" else 1)
         sizes = [width, *[d_out_hid] * (head_layers - 1), out_channels]
-        maps = [nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False)]
+        maps = [nn.Linear(*pair) for pair in pairwise(sizes)]
         self.proj_out = nn.Sequential(maps[0], *(part for own in maps[1:] for part in (nn.ReLU(), own)))
 
     @property
@@ -210,7 +211,9 @@ class NGTEditor(Editing):
             tfixit_init,
         )
 
-    def features(self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def features(
+        self, given: Graphs, x: Tensor, edges: list[Edges], states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
         encoder, flat = self.construct_graph, torch.cat([state.flatten(end_dim=-2) for state in states])
         shapes = [state.shape[:-1] for state in states]
         nodes, pairs, node_order, edge_order = [], [], [], []
@@ -222,5 +225,5 @@ class NGTEditor(Editing):
             edge_order.append(matrix.edges)
         x = torch.cat(nodes)[torch.cat(node_order).argsort()]
         made = torch.cat(pairs)[torch.cat(edge_order).argsort()]
-        parts = made.split([shape.numel() for shape in shapes])
+        parts = torch.split(made, [shape.numel() for shape in shapes])
         return x, [part.view(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]

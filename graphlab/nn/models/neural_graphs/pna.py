@@ -3,7 +3,7 @@ r"""PNA with edges that modulate messages: the convolution of NG-GNN (specificat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -104,16 +104,14 @@ class ModulatedPNAConv(nn.Module):
         self.modulation, self.towers, self.divide_input, self.act = modulation, towers, divide_input, act
         width = in_channels // towers if divide_input else in_channels
         modulated = modulation != "none"
-        self.width = width
+        self.width, self.pre_layers = width, pre_layers
         self.aggr_module = Degrees(degrees)
         self.edge_encoder = nn.Linear(edge_channels, (2 if modulated else 1) * width)
         self.pre_nns = nn.ModuleList(
             _layers((2 if modulated else 3) * width, width, pre_layers, act) for _ in range(towers)
         )
         inputs = (len(aggregators) * len(scalers) + 1) * width
-        self.post_nns = nn.ModuleList(
-            _layers(inputs, out_channels // towers, post_layers, act) for _ in range(towers)
-        )
+        self.post_nns = nn.ModuleList(_layers(inputs, out_channels // towers, post_layers, act) for _ in range(towers))
         self.lin = nn.Linear(out_channels, out_channels)
 
     def forward(
@@ -129,13 +127,14 @@ class ModulatedPNAConv(nn.Module):
         """
         own, sent = self._terms(x)
         weight, bias, message = self._edge_map()
-        deep = len(self.pre_nns[0]) > 1
+        deep = self.pre_layers > 1
         parts = [
             each.messages(state, weight, bias, sent, own, message, self.aggregators, self._after if deep else None)
             for each, state in zip(edges, states, strict=True)
         ]
         if not parts:
-            nothing = FlatEdges(*torch.empty(2, 0, dtype=torch.int32, device=x.device), len(x))
+            none = torch.empty(0, dtype=torch.int32, device=x.device)
+            nothing = FlatEdges(none, none, len(x))
             edges, empty = [nothing], x.new_empty(0, weight.shape[1])
             parts = [nothing.messages(empty, weight, bias, sent, own, message, self.aggregators)]
         degree, y = collected(edges, parts, len(x), self.aggregators)
@@ -149,6 +148,10 @@ class ModulatedPNAConv(nn.Module):
         result: Tensor = self.lin(torch.cat(made, dim=1))
         return result
 
+    @property
+    def _networks(self) -> list[nn.Sequential]:
+        return cast("list[nn.Sequential]", list(self.pre_nns))
+
     def _inputs(self, x: Tensor) -> Sequence[Tensor]:
         """What each tower reads of the nodes."""
         return x.chunk(self.towers, dim=1) if self.divide_input else [x] * self.towers
@@ -156,9 +159,9 @@ class ModulatedPNAConv(nn.Module):
     def _terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """``[num_nodes, towers * width]`` each: of the receiver and of the sender."""
         own, sent = [], []
-        for part, pre in zip(self._inputs(x), self.pre_nns, strict=True):
-            receiver, sender = pre[0].weight[:, : 2 * self.width].chunk(2, dim=1)
-            own.append(functional.linear(part, receiver, pre[0].bias))
+        for part, pre in zip(self._inputs(x), self._networks, strict=True):
+            receiver, sender = first(pre).weight[:, : 2 * self.width].chunk(2, dim=1)
+            own.append(functional.linear(part, receiver, first(pre).bias))
             sent.append(functional.linear(part, sender))
         return torch.cat(own, dim=1), torch.cat(sent, dim=1)
 
@@ -166,7 +169,7 @@ class ModulatedPNAConv(nn.Module):
         """The affine map of edges that messages are made with, the same for all towers but side by side."""
         weight, bias = self.edge_encoder.weight, self.edge_encoder.bias
         if self.modulation == "none":
-            of_edge = torch.cat([pre[0].weight[:, 2 * self.width :] for pre in self.pre_nns])
+            of_edge = torch.cat([first(pre).weight[:, 2 * self.width :] for pre in self._networks])
             return of_edge @ weight, of_edge @ bias, "linear"
         scale, shift = ([part] * self.towers for part in weight.chunk(2))
         scale_bias, shift_bias = ([part] * self.towers for part in bias.chunk(2))
@@ -177,7 +180,11 @@ class ModulatedPNAConv(nn.Module):
     def _after(self, messages: Tensor) -> Tensor:
         """The further layers before the aggregation, of each tower."""
         towers = messages.chunk(self.towers, dim=-1)
-        return torch.cat([pre[1:](tower) for tower, pre in zip(towers, self.pre_nns, strict=True)], dim=-1)
+        return torch.cat([pre[1:](tower) for tower, pre in zip(towers, self._networks, strict=True)], dim=-1)
+
+
+def first(network: nn.Sequential) -> Any:
+    return network[0]
 
 
 def known(what: str, values: Sequence[str], names: object) -> None:

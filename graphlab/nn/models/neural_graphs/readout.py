@@ -22,7 +22,9 @@ def outputs_of(graphs: Graphs) -> Tensor:
 
 def check_outputs(graphs: Graphs, num_outputs: int) -> None:
     """Raises ``ValueError``, naming the network, if one has another number of outputs."""
-    found = torch.zeros_like(graphs.order).index_add(0, graphs.graph[outputs := outputs_of(graphs)], torch.ones_like(outputs))
+    found = torch.zeros_like(graphs.order).index_add(
+        0, graphs.graph[outputs := outputs_of(graphs)], torch.ones_like(outputs)
+    )
     wrong = (found != num_outputs).nonzero()
     if len(wrong):
         number = int(wrong[0])

@@ -88,9 +88,7 @@ class Statistics:
 
     def restored(self, values: Tensor, layer: Tensor, biases: bool = False) -> Tensor:
         """``value * std + mean`` of values ``[*any, channels]`` of layers ``[*any]``."""
-        mean, std = (
-            (self.biases_mean, self.biases_std) if biases else (self.weights_mean, self.weights_std)
-        )
+        mean, std = (self.biases_mean, self.biases_std) if biases else (self.weights_mean, self.weights_std)
         return values * self._table(values, std)[layer].unsqueeze(-1) + self._table(values, mean)[layer].unsqueeze(-1)
 
     @staticmethod
@@ -129,10 +127,10 @@ def check_numbers(graphs: Graphs) -> None:
         node = int(graphs.x.isfinite().all(dim=1).logical_not().nonzero()[0])
         network, layer = int(graphs.order[graphs.graph[node]]), int(graphs.node_layer[node]) - 1
         raise ValueError(f"network {network}: a bias of layer {layer} is NaN or infinite")
-    for edges, values, layer in zip(graphs.edges, graphs.values, graphs.edge_layer, strict=True):
+    for edges, values, layers in zip(graphs.edges, graphs.values, graphs.edge_layer, strict=True):
         if not values.isfinite().all():
             wrong = values.isfinite().all(dim=-1).logical_not()
             place = tuple(wrong.nonzero()[0])
-            node = edges.numbers()[1][place]
-            network, found = int(graphs.order[graphs.graph[node]]), int(layer.expand(wrong.shape)[place])
-            raise ValueError(f"network {network}: a weight of layer {found} is NaN or infinite")
+            network = int(graphs.order[graphs.graph[edges.numbers()[1][place]]])
+            layer = int(layers.expand(wrong.shape)[place])
+            raise ValueError(f"network {network}: a weight of layer {layer} is NaN or infinite")

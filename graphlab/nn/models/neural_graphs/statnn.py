@@ -64,8 +64,8 @@ def _statistics(numbers: Tensor, keys: Tensor, count: int) -> Tensor:
     for quantile in QUANTILES:
         place = quantile * (some - 1)
         low = place.floor()
-        ends = (numbers[(first + end.long()).clamp(max=len(numbers) - 1)] for end in (low, place.ceil()))
-        found.append(torch.lerp(*ends, place - low))
+        below, above = (numbers[(first + end.long()).clamp(max=len(numbers) - 1)] for end in (low, place.ceil()))
+        found.append(torch.lerp(below, above, place - low))
     return torch.stack(found, dim=1) * (sizes > 0).unsqueeze(1)
 
 

@@ -37,9 +37,9 @@ class RelationalAttention(nn.Module):
 
     def forward(self, x: Tensor, rows: Tensor | None, edge: Tensor) -> Tensor:
         """``[B, rows, d_node]``; ``x`` ``[B, N, d_node]``, ``rows`` int64 (default all), ``edge`` of these rows."""
-        heads = self.qkv_node(x).unflatten(2, (self.n_heads, 3, -1)).permute(3, 0, 1, 2, 4).flatten(3)
+        heads = torch.unflatten(self.qkv_node(x), 2, (self.n_heads, 3, -1)).permute(3, 0, 1, 2, 4).flatten(3)
         query, key, value = heads
-        weight = self.qkv_edge.weight.unflatten(0, (self.n_heads, self.parts, -1)).transpose(0, 1).flatten(1, 2)
+        weight = torch.unflatten(self.qkv_edge.weight, 0, (self.n_heads, self.parts, -1)).transpose(0, 1).flatten(1, 2)
         query = query if rows is None else query[:, rows]
         attended = relational_attention(query, key, value, edge, weight, self.n_heads, self.scale)
         return cast(Tensor, self.proj_out(attended))
@@ -74,9 +74,9 @@ class EdgeUpdate(nn.Module):
         source = functional.linear(x if rows is None else x[:, rows], mlp0.lin0_s.weight, bias)
         target = functional.linear(x, mlp0.lin0_t.weight)
         norms = [_affine(norm, x) for norm in (self.eln0, self.eln1)]
-        first, second = mlp0.lin1, mlp1[2]
+        first, inner, second = mlp0.lin1, cast(nn.Linear, mlp1[0]), cast(nn.Linear, mlp1[2])
         network = PairNetwork(
-            own, other, first.weight, first.bias, mlp1[0].weight, second.weight, second.bias, *norms[0], *norms[1]
+            own, other, first.weight, first.bias, inner.weight, second.weight, second.bias, *norms[0], *norms[1]
         )
         kept = [self._kept(edge), self._kept(edge)]
         return relational_update(edge, turned, source, target, network, kept)
