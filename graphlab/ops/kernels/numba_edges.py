@@ -334,10 +334,10 @@ def update_gradient(
     s, r, silu = sender.numpy(), receiver.numpy(), activation == "silu"
     for tile, u, dh in _tiles(states, len(wide), len(wide)):
         here, d = accumulated(states[tile]), accumulated(d_result[tile])
-        arrays = torch.mm(here, turned, out=u).numpy(), torch.mm(d, second, out=dh).numpy()
+        arrays = (torch.mm(here, turned, out=u).numpy(), torch.mm(d, second, out=dh).numpy(), s[tile], r[tile])
 
-        def loop(first: int, last: int, arrays: Any = arrays, tile: slice = tile) -> None:
-            _deactivate(first, last, silu, *arrays, s[tile], r[tile], q, p, gradients)
+        def loop(first: int, last: int, arrays: Any = arrays) -> None:
+            _deactivate(*(first, last, silu, *arrays, q, p, gradients))
 
         _over_blocks(blocks, len(u), loop)
         d_second.addmm_(d.t(), u)

@@ -64,15 +64,13 @@ def attention(
     for number, rows in ranges:
         states = _pairs(edge[number, rows])
         z = torch.mm(states.flatten(0, 1), turned, out=memory[: states.shape[0] * nodes]).numpy()
-        qt, kt, vt, out, pool = (own[number] for own in arrays)
-        given = states.numpy()
+        qt, kt, vt, out, pool = (array[number] for array in arrays)
+        own = (states.numpy(), z, qt[rows], kt, vt, out[rows], pool[rows])
 
-        def loop(
-            first: int, last: int, given: Any = given, z: Any = z, own: Any = (qt[rows], kt, vt, out[rows], pool[rows])
-        ) -> None:
-            _attend(first, last, given, z, *own, heads, scale, product)
+        def loop(first: int, last: int, own: Any = own) -> None:
+            _attend(*(first, last, *own, heads, scale, product))
 
-        over_rows(np.arange(len(given) + 1) * nodes, 2 * len(wide), loop)
+        over_rows(np.arange(len(states) + 1) * nodes, 2 * len(wide), loop)
     result += torch.einsum("brhk,hck->brhc", pooled, of_value).flatten(2)
     return _narrow(result, heads, query.shape[2]).to(query.dtype)
 
