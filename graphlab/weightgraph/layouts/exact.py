@@ -108,16 +108,15 @@ def _draw(
         first = _positions(drawing, name, narrow, prod(places[place][1].size for place in own))
     else:
         first = _range(drawing, structure, name, [places[place][1] for place in source])
-    order = (*source, *target, *slots)
-    shape = tuple(places[place][1].size for place in (*source, *target))
+    ends = (*source, *(place for place in target if place not in source))
     drawing.edges(
         Block(
             source=first,
             target=_range(drawing, structure, name, [places[place][1] for place in target]),
-            shape=shape,
+            shape=tuple(places[place][1].size for place in ends),
             source_axes=tuple(range(len(source))),
-            target_axes=tuple(range(len(source), len(shape))),
-            values=View(name, order, narrow, unflatten, tuple(inner)),
+            target_axes=tuple(ends.index(place) for place in target),
+            values=View(name, (*ends, *slots), narrow, unflatten, tuple(inner)),
             type=number,
             slots=prod(places[place][1].size for place in slots),
         )
@@ -127,8 +126,9 @@ def _draw(
 def _ends(places: Sequence[tuple[int, Group]], use: Sequence[int]) -> tuple[list[int], list[int]]:
     """The factors that make up the source and the target of an edge, given the axes that a use reads.
 
-    Factors of one axis stay together, with what they are inside of on other axes. Where two axes are not told apart by
-    being read, the first is the target.
+    Factors of one axis stay together, with what they are inside of on other axes; that is a factor of both ends if it
+    is around both (the groups of a convolution). Where two axes are not told apart by being read, the first is the
+    target.
     """
     ends: dict[int, list[int]] = {}
     for place, (dim, group) in enumerate(places):
@@ -140,7 +140,9 @@ def _ends(places: Sequence[tuple[int, Group]], use: Sequence[int]) -> tuple[list
         if taken:
             ends[dim] = [*taken, *own]
             for other in {places[place][0] for place in taken}:
-                ends[other] = [place for place in ends.get(other, []) if place not in taken]
+                inside = {name for place in ends.get(other, []) for name in places[place][1].within}
+                shared = [place for place in taken if places[place][1].name in inside]
+                ends[other] = [place for place in ends.get(other, []) if place in shared or place not in taken]
     dims = [dim for dim, end in ends.items() if end]
     read = [dim for dim in dims if dim in use]
     if len(dims) > 1 and len(read) in (0, len(dims)):
