@@ -186,7 +186,7 @@ class WeightGraphBatch:
         of_edges = {name: zeros((self.num_edges,), torch.int64) for name in ("edge_type", "edge_layer")}
         of_nodes = {n: zeros((self.num_nodes,), torch.int64) for n in ("node_type", "node_layer", "node_order")}
         start = 0
-        for stack, pieces in self._pieces():
+        for stack, pieces in self.pieces():
             wiring, count = stack.wiring, len(stack.members)
             one = to_data(wiring, self._members[stack.members[0]][1])
             edges = slice(start, start + count * wiring.num_edges)
@@ -219,7 +219,7 @@ class WeightGraphBatch:
         """
         read: dict[int, dict[str, Tensor]] = {}
         slots = max(stack.wiring.slots for stack in self.stacks)
-        for (stack, pieces), drawn in zip(self._pieces(), self._drawn, strict=True):
+        for (stack, pieces), drawn in zip(self.pieces(), self._drawn, strict=True):
             stacked = {name: torch.stack(tensors).detach().to(self.device) for name, tensors in drawn.items()}
             for own in stack.wiring.nodes.values():
                 if isinstance(own.values, View):
@@ -239,7 +239,7 @@ class WeightGraphBatch:
                 read[member] = {**self._members[member][1], **own_tensors}
         return [read[member] for member in range(len(self))]
 
-    def _pieces(self) -> Iterator[tuple[Stack, list[tuple[Block, Tensor]]]]:
+    def pieces(self) -> Iterator[tuple[Stack, list[tuple[Block, Tensor]]]]:
         """For each stack, every block of its wiring with its values ``[members, *block.shape, slots]``; views."""
         parts = iter(self.parts)
         remainder = [part.values for part in self.parts if part.block is None]
@@ -255,6 +255,26 @@ class WeightGraphBatch:
                 own = next(parts).values if block.num_edges >= stack.least else next(merged)[1]
                 pieces.append((block, own.view(count, *block.shape, own.shape[-1])))
             yield stack, pieces
+
+    def with_pieces(self, values: Iterable[Sequence[Tensor]], x: Tensor | None = None) -> WeightGraphBatch:
+        """The batch with other values, as :meth:`pieces` gives them.
+
+        Args:
+            values: For each stack, for every block of its wiring, ``[members, *block.shape, width]``.
+            x: As for :meth:`with_values`.
+
+        Raises:
+            WiringError: if these are not values of the batch's edges and nodes.
+        """
+        large, rest = [], []
+        for stack, own in zip(self.stacks, values, strict=True):
+            merged = []
+            for block, value in zip(stack.wiring.blocks, own, strict=True):
+                (large if block.num_edges >= stack.least else merged).append(value)
+            if merged:
+                flat = [value.reshape(len(stack.members), -1, value.shape[-1]) for value in merged]
+                rest.append(torch.cat(flat, dim=1).flatten(end_dim=1))
+        return self.with_values([*large, *([torch.cat(rest)] if rest else [])], x)
 
     def __repr__(self) -> str:
         wirings = f"{len(self.stacks)} wiring" + "s" * (len(self.stacks) > 1)

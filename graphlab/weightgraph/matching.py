@@ -143,7 +143,7 @@ class Descent:
         """
         inside = self._inside(group)
         if not inside:
-            return {group.name: _assignment(_similarity(terms, group))}
+            return {group.name: assignment(_similarity(terms, group))}
         parts = [_parts(term, dim, group) for term in terms for dim in term.carrying(group.name)]
         nested = group.size * sum(self.tables[inner.name].numel() * inner.size for inner in inside) <= NESTED
         similarity = torch.zeros(group.size, group.size, dtype=torch.float64)
@@ -155,7 +155,7 @@ class Descent:
                 while descent.unsettled and (i == j or nested):
                     descent.sweep()
                 similarity[i, j], tables[i, j] = descent.value, descent.tables
-        order = _assignment(similarity) if group.free else torch.arange(group.size)
+        order = assignment(similarity) if group.free else torch.arange(group.size)
         chosen = [tables[pair] for pair in enumerate(order.tolist())]
         return {group.name: order} | {
             inner.name: torch.stack([tables[inner.name] for tables in chosen]) for inner in inside
@@ -185,7 +185,7 @@ def _similarity(terms: Sequence[Term], group: Group) -> Tensor:
     return total
 
 
-def _assignment(similarity: Tensor) -> Tensor:
+def assignment(similarity: Tensor) -> Tensor:
     """The permutation ``p`` with the largest ``sum_i similarity[i, p(i)]``."""
     return torch.from_numpy(linear_sum_assignment(similarity.numpy(), maximize=True)[1])
 
