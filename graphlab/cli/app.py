@@ -16,6 +16,7 @@ from graphlab.cli.list import list_
 from graphlab.cli.results import results
 from graphlab.cli.train import train
 from graphlab.cli.verify import verify
+from graphlab.cli.zoo import make, show
 
 app = typer.Typer(
     name="graphlab",
@@ -44,6 +45,10 @@ def _graphlab(
 for command in (inspect, draw, convert, align, verify, train, results, conformance, doctor):
     app.command()(explained(command))
 app.command("list")(explained(list_))
+zoo = typer.Typer(name="zoo", no_args_is_help=True, rich_markup_mode="rich", help="Zoos: many trained networks.")
+for command in (make, show):
+    zoo.command()(explained(command))
+app.add_typer(zoo)
 
 
 def main() -> None:

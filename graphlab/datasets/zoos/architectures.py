@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -18,6 +18,9 @@ from graphlab.weightgraph.layouts.layers import Conv, Layer, Linear
 from graphlab.weightgraph.layouts.neural_graph import mlp_layers, neural_graph
 from graphlab.weightgraph.layouts.parameter_graph import parameter_graph
 from graphlab.weightgraph.wiring import Wiring
+
+if TYPE_CHECKING:
+    from graphlab.datasets.zoos.zoo import Zoo
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,19 @@ def graph(architecture: Architecture, tensors: Mapping[str, torch.Tensor]) -> We
     """A network of the architecture with its structure."""
     traced = _traced(architecture)
     return WeightGraph(traced.structure, tensors, traced.module)
+
+
+def siren_architecture(networks: Zoo) -> SirenArchitecture:
+    """That of SIRENs that all have the same.
+
+    Raises:
+        ValueError: if networks are of several architectures, or no SIRENs.
+    """
+    first, *others = networks.architectures
+    if others or not isinstance(first, SirenArchitecture):
+        found = f"{1 + len(others)} architectures" if others else f"a {first.kind}"
+        raise ValueError(f"{networks.name}: expected SIRENs of one layout, got {found}")
+    return first
 
 
 def to_json(architecture: Architecture) -> dict[str, Any]:

@@ -30,8 +30,8 @@ class CNNRecipe:
     accuracy, all shifted and scaled to mean 0 and deviation 1. Kernels, channels, activations and residuals are drawn
     for each layer as in the specification of neural_graphs, 3; the defaults are its sizes.
 
-    Of ten architectures seven are for training, one for validation and two for testing, so no architecture, network or
-    trajectory is on two sides. Facts: ``architecture``, ``network``, ``step``, ``lr``, ``split``, ``train_accuracy``,
+    Of ten units seven are for training, one for validation and two for testing; a unit that drew the architecture of an
+    earlier one goes with it, so no architecture, network or trajectory is on two sides. Facts: ``architecture``, ``network``, ``step``, ``lr``, ``split``, ``train_accuracy``,
     ``test_accuracy``, ``test_loss`` (of the parameters as they are kept).
     """
 
@@ -95,6 +95,7 @@ class CNNRecipe:
     def _train(self, unit: int) -> tuple[Stacks, dict[str, Tensor]]:
         """All networks of a unit at all checkpoints, checkpoint by checkpoint."""
         architecture = self.sample(unit)
+        first = next(other for other in range(unit + 1) if self.sample(other) == architecture)
         seeds = [seed_of(self.seed, unit, network) for network in range(self.networks)]
         low, high = np.log(self.lr)
         rates = torch.tensor([float(np.exp(np.random.default_rng(seed).uniform(low, high))) for seed in seeds])
@@ -109,7 +110,7 @@ class CNNRecipe:
             "network": (unit * self.networks + torch.arange(self.networks)).repeat(count),
             "step": torch.tensor(self.checkpoints).repeat_interleave(self.networks),
             "lr": rates.repeat(count),
-            "split": torch.full((self.unit,), (0, 0, 0, 0, 0, 0, 0, 1, 2, 2)[unit % 10]),
+            "split": torch.full((self.unit,), (0, 0, 0, 0, 0, 0, 0, 1, 2, 2)[first % 10]),
             **{name: torch.cat([own[name] for own in judged]) for name in judged[0]},
         }
         return Stacks(architecture, {name: torch.cat([own[name] for own in kept]) for name in kept[0]}), facts

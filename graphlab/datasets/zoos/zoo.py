@@ -147,6 +147,10 @@ class Zoo(Dataset[Network]):
         """Those that there are members of, each once."""
         return tuple(self.stacks[number].architecture for number in torch.unique(self.place[:, 0]).tolist())
 
+    def each_architecture(self) -> list[Architecture]:
+        """That of each member."""
+        return [self.stacks[number].architecture for number in self.place[:, 0].tolist()]
+
     def fact(self, name: str) -> Tensor:
         """``[num_networks]``: a fact of every member.
 
@@ -183,11 +187,7 @@ class Zoo(Dataset[Network]):
 
     def wirings(self, layout: str = "neural_graph", **options: Any) -> list[Wiring]:
         """How a layout draws each member; one object an architecture."""
-        drawn = {
-            number: arch.wiring(self.stacks[number].architecture, layout, **options)
-            for number in torch.unique(self.place[:, 0]).tolist()
-        }
-        return [drawn[number] for number in self.place[:, 0].tolist()]
+        return [arch.wiring(own, layout, **options) for own in self.each_architecture()]
 
     def batch(self, index: Iterable[int] | Tensor, layout: str = "neural_graph", **options: Any) -> WeightGraphBatch:
         """Members as one graph."""
