@@ -46,8 +46,8 @@ for command in (inspect, draw, convert, align, verify, train, results, conforman
     app.command()(explained(command))
 app.command("list")(explained(list_))
 zoo = typer.Typer(name="zoo", no_args_is_help=True, rich_markup_mode="rich", help="Zoos: many trained networks.")
-for command in (make, show):
-    zoo.command()(explained(command))
+zoo.command()(explained(make))
+zoo.command()(explained(show))
 app.add_typer(zoo)
 
 

@@ -31,8 +31,9 @@ class CNNRecipe:
     for each layer as in the specification of neural_graphs, 3; the defaults are its sizes.
 
     Of ten units seven are for training, one for validation and two for testing; a unit that drew the architecture of an
-    earlier one goes with it, so no architecture, network or trajectory is on two sides. Facts: ``architecture``, ``network``, ``step``, ``lr``, ``split``, ``train_accuracy``,
-    ``test_accuracy``, ``test_loss`` (of the parameters as they are kept).
+    earlier one goes with it, so no architecture, network or trajectory is on two sides. Facts: ``architecture`` (the
+    unit), ``network``, ``step``, ``lr``, ``split``, ``train_accuracy``, ``test_accuracy``, ``test_loss`` (of the
+    parameters as they are kept).
     """
 
     kind: ClassVar[str] = "cnn"
@@ -169,7 +170,7 @@ def judge(architecture: CNNArchitecture, tensors: Mapping[str, Tensor]) -> dict[
     images, labels = _images()
     module = architecture.module()
     forward = vmap(lambda own, x: functional_call(module, own, (x,)), in_dims=(0, None))
-    scores = torch.cat([forward(dict(tensors), part) for part in images.unflatten(0, (3, -1))], dim=1)
+    scores = torch.cat([forward(dict(tensors), part) for part in torch.split(images, 600)], dim=1)
     right = (scores.argmax(-1) == labels).float()
     tested = scores[:, _TRAINING_IMAGES:].transpose(1, 2)
     losses = functional.cross_entropy(tested, labels[_TRAINING_IMAGES:].expand(len(tested), -1), reduction="none")

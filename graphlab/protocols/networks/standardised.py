@@ -43,12 +43,13 @@ class Standardised(nn.Module):
 
     def standardise(self, batch: WeightGraphBatch) -> WeightGraphBatch:
         def of_edges(part: Part) -> Tensor:
-            mean, std = self.weights[:, part.layer].unsqueeze(-1)
-            return (part.values - mean) / std
+            mean, std = self.weights[:, part.layer].unsqueeze(-1).unbind()
+            standard: Tensor = (part.values - mean) / std
+            return standard
 
-        assert batch.x is not None
+        assert batch.x is not None  # biases
         layer = batch.per_node(lambda wiring: wiring.node_column([own.layer for own in wiring.nodes.values()]))
-        mean, std = self.biases[:, (layer - 1).clamp(min=0)].unsqueeze(-1)
+        mean, std = self.biases[:, (layer - 1).clamp(min=0)].unsqueeze(-1).unbind()
         x = torch.where(layer.unsqueeze(1) > 0, (batch.x - mean) / std, 0)
         changed = batch.edge_map(of_edges)
         return changed.with_values([part.values for part in changed.parts], x)
@@ -73,7 +74,9 @@ class Edited(nn.Module):
         """The batch with changed parameters as values."""
         change: WeightGraphBatch = self.model(batch)
         values = [own.values + self.gamma * new.values for own, new in zip(batch.parts, change.parts, strict=True)]
-        return batch.with_values(values, None if batch.x is None else batch.x + self.gamma * change.x)
+        if batch.x is None or change.x is None:
+            return batch.with_values(values)
+        return batch.with_values(values, batch.x + self.gamma * change.x)
 
 
 def siren_statistics(networks: Zoo) -> dict[str, list[float]]:
