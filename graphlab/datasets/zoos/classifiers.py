@@ -81,13 +81,14 @@ class CNNRecipe:
             activation=tuple(str(draw.choice(self.activations)) for _ in range(depth)),
         )
 
-    def make(self, units: range, tell: Tell) -> Made:
+    def make(self, units: range, tell: Tell | None = None) -> Made:
         stacks, facts = [], []
         for done, unit in enumerate(units):
             own, known = self._train(unit)
             stacks.append(own)
             facts.append(known)
-            tell((done + 1) / len(units))
+            if tell is not None:
+                tell((done + 1) / len(units))
         merged = _merged(stacks, facts)
         return Made(
             [own for own, _ in merged], {name: torch.cat([own[name] for _, own in merged]) for name in facts[0]}

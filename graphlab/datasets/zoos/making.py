@@ -46,8 +46,8 @@ class Recipe(Protocol):
         """Networks of a unit."""
         ...
 
-    def make(self, units: range, tell: Tell) -> Made:
-        """The networks of these units."""
+    def make(self, units: range, tell: Tell | None = None) -> Made:
+        """The networks of these units; ``tell``, if given, is told how far it is."""
         ...
 
 

@@ -44,7 +44,7 @@ class DigitsRecipe:
     def unit(self) -> int:
         return 1
 
-    def make(self, units: range, tell: Tell) -> Made:
+    def make(self, units: range, tell: Tell | None = None) -> Made:
         images, labels, split = digits()
         numbers = torch.tensor(units)
         image = numbers % len(images)
@@ -92,7 +92,7 @@ class SinesRecipe:
     def unit(self) -> int:
         return 1
 
-    def make(self, units: range, tell: Tell) -> Made:
+    def make(self, units: range, tell: Tell | None = None) -> Made:
         seeds = [seed_of(self.seed, number) for number in units]
         drawn = torch.tensor(np.array([np.random.default_rng(seed).uniform(0, 10, 2) for seed in seeds])).float()
         amplitude, frequency = drawn.unbind(1)

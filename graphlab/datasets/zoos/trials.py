@@ -29,7 +29,7 @@ from graphlab import checkpoint
 from graphlab.checkpoint import CheckpointError
 from graphlab.checkpoint.strict_json import read_object
 from graphlab.datasets.errors import DatasetError
-from graphlab.datasets.zoos.architectures import Architecture, ChainArchitecture, CNNArchitecture
+from graphlab.datasets.zoos.architectures import Architecture, ChainArchitecture, CNNArchitecture, shapes
 from graphlab.datasets.zoos.collecting import Collector
 from graphlab.datasets.zoos.zoo import Zoo
 
@@ -78,6 +78,7 @@ def read_trials(folder: Path, strict: bool = False) -> Zoo:
             try:
                 tensors = dict(checkpoint.open(path))
                 architecture = _architecture(settings, tensors)
+                shapes(architecture)  # refuses what makes no network
             except CheckpointError as error:
                 collector.skip(name, error.problem)
             except ValueError as error:
