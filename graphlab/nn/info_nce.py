@@ -22,7 +22,9 @@ def info_nce_logits(features: Tensor, temperature: float = 0.1) -> tuple[Tensor,
         ValueError: for an odd number of rows, none, or a temperature that is not positive.
     """
     if features.dim() != 2 or len(features) % 2 or not len(features):
-        raise ValueError(f"features: expected [2 n, channels], two views of n >= 1 examples, got {list(features.shape)}")
+        raise ValueError(
+            f"features: expected [2 n, channels], two views of n >= 1 examples, got {list(features.shape)}"
+        )
     if temperature <= 0:
         raise ValueError(f"temperature: expected a positive number, got {temperature}")
     rows = len(features)

@@ -62,8 +62,8 @@ def align_mlps(
     check_pair(a, b)
     hidden, count, device = len(a.dims) - 2, len(a), a.weights[0].device
     known = None if orders is None else _checked(orders, hidden)
-    ours, theirs = (x.map(Tensor.double) for x in (a, b))
-    values = before = _objective(ours, theirs)
+    ours, theirs = (x.map(lambda own: own.detach().double()) for x in (a, b))
+    before = _objective(ours, theirs)
     if not bool(torch.stack([own.isfinite().all() for own in (*ours.tensors(), *theirs.tensors())]).all()):
         raise ValueError("NaN or infinity in what is compared: no order of neurons is closer than another")
     tables = [torch.arange(width, device=device).repeat(count, 1) for width in a.dims[1:-1]]
@@ -88,19 +88,18 @@ def align_mlps(
         active = active & progress
         if not active.any():
             break
-    values = _objective(ours, theirs)
-    return AlignedMLPs(b.permute(tables), tables, last, before, values)
+    return AlignedMLPs(b.permute(tables), tables, last, before, _objective(ours, theirs))
 
 
 def check_pair(a: MLPWeights, b: MLPWeights) -> None:
     """Raises ``ValueError`` for networks that are not as many, of one layout, features and dtype."""
-    first, second = (
-        (len(x), list(x.dims), x.features, x.weights[0].dtype, x.weights[0].device) for x in (a, b)
-    )
+    first, second = ((len(x), list(x.dims), x.features, x.weights[0].dtype, x.weights[0].device) for x in (a, b))
     if first != second:
         names = ("networks", "sizes", "features", "dtype", "device")
         apart = [
-            f"{name} {ours} and {theirs}" for name, ours, theirs in zip(names, first, second, strict=True) if ours != theirs
+            f"{name} {ours} and {theirs}"
+            for name, ours, theirs in zip(names, first, second, strict=True)
+            if ours != theirs
         ]
         raise ValueError(f"expected pairs of networks of one layout, got {'; '.join(apart)}")
 

@@ -73,9 +73,7 @@ def write_mlps(batch: WeightGraphBatch, x: MLPWeights) -> WeightGraphBatch:
     if batch.x is not None:
         first = x.weights[0]
         columns = [
-            by_nodes[own.name]
-            if isinstance(own.values, View)
-            else first.new_zeros(len(x), own.size, x.features)
+            by_nodes[own.name] if isinstance(own.values, View) else first.new_zeros(len(x), own.size, x.features)
             for own in stack.wiring.nodes.values()
         ]
         nodes = torch.cat(columns, dim=1).flatten(end_dim=1)

@@ -140,7 +140,8 @@ class MLPWeights(NamedTuple):
         """int64 ``[B, d_k]`` for each hidden layer: a uniformly random order of each network's own."""
         device = self.weights[0].device
         return [
-            torch.rand(len(self), width, generator=generator, device=device).argsort(dim=-1) for width in self.dims[1:-1]
+            torch.rand(len(self), width, generator=generator, device=device).argsort(dim=-1)
+            for width in self.dims[1:-1]
         ]
 
     def _check_permutations(self, permutations: Sequence[Tensor]) -> None:

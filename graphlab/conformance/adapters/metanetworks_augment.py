@@ -43,9 +43,7 @@ def _augmented(case: Case, x: MLPWeights) -> dict[str, MLPWeights]:
         "scale": augment.scale(x, config["resize_scale"], u=inputs["scale/uniform"]),
         "quantile": augment.quantile(x, q=inputs["quantile/q"]),
         "siren_negation": augment.siren_negation(x, negate=[inputs[f"siren_negation/negate.{i}"] for i in hidden]),
-        "siren_bias": augment.siren_bias(
-            x, w0=config.get("w0", 30), k=[inputs[f"siren_bias/k.{i}"] for i in hidden]
-        ),
+        "siren_bias": augment.siren_bias(x, w0=config.get("w0", 30), k=[inputs[f"siren_bias/k.{i}"] for i in hidden]),
     }
     if "rotate/angle_degrees" in inputs:
         made["rotate"] = augment.rotate(x, angle=inputs["rotate/angle_degrees"])

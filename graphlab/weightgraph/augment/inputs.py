@@ -39,7 +39,9 @@ def translate(
         depth = torch.randint(1, deepest + 1, (batch,), generator=generator, device=shift.device)
     shift = (shift.unsqueeze(-1) if shift.dim() == 2 else shift).to(x.weights[0])
     if shift.dim() != 3 or shift.shape[:2] != (batch, inputs) or shift.shape[2] not in (1, x.features):
-        raise ValueError(f"shift: expected [{batch}, {inputs}] or [{batch}, {inputs}, {x.features}], got {list(shift.shape)}")
+        raise ValueError(
+            f"shift: expected [{batch}, {inputs}] or [{batch}, {inputs}, {x.features}], got {list(shift.shape)}"
+        )
     if bool(((depth < 1) | (depth > deepest)).any()):
         raise ValueError(f"depth: expected 1 to {deepest}, got {depth.tolist()}")
     at = per_network("depth", x, depth)

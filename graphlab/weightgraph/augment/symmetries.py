@@ -44,7 +44,11 @@ def scale_neurons(x: MLPWeights, factors: Sequence[Tensor]) -> MLPWeights:
 
 
 def positive_scale(
-    x: MLPWeights, bound: float = 0.15, generator: torch.Generator | None = None, *, factors: Sequence[Tensor] | None = None
+    x: MLPWeights,
+    bound: float = 0.15,
+    generator: torch.Generator | None = None,
+    *,
+    factors: Sequence[Tensor] | None = None,
 ) -> MLPWeights:
     """:func:`scale_neurons` by factors uniform in ``1 +- bound``: a symmetry of ReLU networks.
 

@@ -77,7 +77,9 @@ def test_networks_of_a_batch_do_not_see_one_another(dims: tuple[int, ...], seed:
 
 
 @pytest.mark.parametrize("dims", [(2, 3), (2, 3, 2), (2, 3, 2, 2)])
-@pytest.mark.parametrize("options", [{"reduction": "mean"}, {"reduction": "max", "n_fc_layers": 2}, {"set_layer": "ds"}])
+@pytest.mark.parametrize(
+    "options", [{"reduction": "mean"}, {"reduction": "max", "n_fc_layers": 2}, {"set_layer": "ds"}]
+)
 def test_gradients(dims: tuple[int, ...], options: dict[str, Any]) -> None:
     layer, x = layer_of(dims, 0, {"num_heads": 2, **options}, 2), stack(dims, 2, 2)
     inputs = [own.requires_grad_() for own in x.tensors()]

@@ -32,7 +32,9 @@ def prepared(model: nn.Module, x: MLPWeights) -> nn.Module:
     return model.eval()
 
 
-@given(dims=DIMS, seed=st.integers(0, 99), skip=st.booleans(), bn=st.booleans(), reduction=st.sampled_from(["max", "sum"]))
+@given(
+    dims=DIMS, seed=st.integers(0, 99), skip=st.booleans(), bn=st.booleans(), reduction=st.sampled_from(["max", "sum"])
+)
 @settings(deadline=None, max_examples=25)
 def test_equivariant(dims: tuple[int, ...], seed: int, skip: bool, bn: bool, reduction: Any) -> None:
     torch.manual_seed(seed)
@@ -100,7 +102,9 @@ def test_a_classifier_takes_blocks_and_gradients_come_back_to_them() -> None:
 
 
 def test_networks_of_two_layouts_are_refused() -> None:
-    members = [(batch[0][0], batch[0][1]) for batch in (batches(stack(dims))["neural_graph"] for dims in (LAYOUT, (2, 1)))]
+    members = [
+        (batch[0][0], batch[0][1]) for batch in (batches(stack(dims))["neural_graph"] for dims in (LAYOUT, (2, 1)))
+    ]
     model = DWSClassifier(LAYOUT, 3, **SMALL).double()
     with pytest.raises(ValueError, match="expected networks of one layout, got 2 different wirings"):
         model(WeightGraphBatch(members))
@@ -176,7 +180,10 @@ def test_one_network_of_one_output_cannot_be_normalised_in_training() -> None:
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [({"dropout": 1.5}, r"dropout: expected a probability in \[0, 1\]"), ({"n_hidden": -1}, "n_hidden: expected 0 or more")],
+    [
+        ({"dropout": 1.5}, r"dropout: expected a probability in \[0, 1\]"),
+        ({"n_hidden": -1}, "n_hidden: expected 0 or more"),
+    ],
 )
 def test_what_cannot_be_built_is_refused(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):

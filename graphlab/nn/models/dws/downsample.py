@@ -29,9 +29,7 @@ class DownSampledDWSLayer(DWSLayer):
         ValueError: if ``width`` is not between 1 and ``d_0``, and as :class:`DWSLayer` does.
     """
 
-    def __init__(
-        self, dims: Sequence[int], in_features: int, out_features: int, width: int, **options: Any
-    ) -> None:
+    def __init__(self, dims: Sequence[int], in_features: int, out_features: int, width: int, **options: Any) -> None:
         if not 1 <= width <= dims[0]:
             raise ValueError(f"input_dim_downsample: expected 1 to {dims[0]} inputs, got {width}")
         super().__init__((width, *dims[1:]), in_features, out_features, **options)

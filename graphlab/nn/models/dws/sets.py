@@ -62,7 +62,9 @@ class Attention(nn.Module):
         self.fc_o = nn.Linear(out_features, out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (fc(x).unflatten(-1, (self.num_heads, -1)).transpose(-2, -3) for fc in (self.fc_q, self.fc_k, self.fc_v))
+        q, k, v = (
+            fc(x).unflatten(-1, (self.num_heads, -1)).transpose(-2, -3) for fc in (self.fc_q, self.fc_k, self.fc_v)
+        )
         attended = F.scaled_dot_product_attention(q, k, v, scale=1 / sqrt(self.fc_o.in_features))
         o = (q + attended).transpose(-2, -3).flatten(-2)
         return o + self.fc_o(o).relu()

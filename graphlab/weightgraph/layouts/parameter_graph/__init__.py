@@ -27,7 +27,12 @@ from graphlab.weightgraph.layouts.layers import (
     TriplanarGrid,
 )
 from graphlab.weightgraph.layouts.parameter_graph.drawing import Options, draw
-from graphlab.weightgraph.layouts.parameter_graph.features import edge_features, edge_labels, node_features
+from graphlab.weightgraph.layouts.parameter_graph.features import (
+    block_labels,
+    edge_features,
+    edge_labels,
+    node_features,
+)
 from graphlab.weightgraph.layouts.parameter_graph.types import EdgeType, NodeType
 from graphlab.weightgraph.layouts.reading import Reader, read_layers
 from graphlab.weightgraph.wiring import Wiring
@@ -45,6 +50,7 @@ __all__ = [
     "ResidualFFN",
     "SetLinear",
     "TriplanarGrid",
+    "block_labels",
     "edge_features",
     "edge_labels",
     "node_features",

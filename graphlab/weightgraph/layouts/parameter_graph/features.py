@@ -41,21 +41,27 @@ def edge_features(wiring: Wiring, tensors: Mapping[str, Tensor], dtype: torch.dt
 
 def edge_labels(wiring: Wiring) -> Tensor:
     """float32 ``[E, 5]``: all edge features but the value. They are the same for all networks of one architecture."""
-    labels = torch.full((wiring.num_edges, 5), -1.0)
+    labels = torch.empty(wiring.num_edges, 5)
     start = 0
     for block in wiring.blocks:
-        part = labels[start : start + block.num_edges]
-        part[:, 0], part[:, 1] = block.layer, block.type
-        positions = part[:, 2:].view(*block.shape, 3)
-        if block.type == EdgeType.TRIPLANAR:
-            positions.copy_(_grid_positions(block).view_as(positions))
-        else:
-            for place, axis in enumerate(_kernel_axes(block)):
-                shape = [1] * len(block.shape)
-                shape[axis] = -1
-                positions[..., place] = torch.arange(block.shape[axis]).view(shape)
+        labels[start : start + block.num_edges].view(*block.shape, 5).copy_(block_labels(block))
         start += block.num_edges
     return labels
+
+
+def block_labels(block: Block) -> Tensor:
+    """float32, broadcastable to ``[*block.shape, 5]``: the labels of a block's edges, along the axes that have any."""
+    if block.type == EdgeType.TRIPLANAR:
+        positions = _grid_positions(block).view(*block.shape, 3)
+    else:
+        kernel = _kernel_axes(block)
+        positions = torch.full([*(size if axis in kernel else 1 for axis, size in enumerate(block.shape)), 3], -1.0)
+        for place, axis in enumerate(kernel):
+            shape = [1] * len(block.shape)
+            shape[axis] = -1
+            positions[..., place] = torch.arange(block.shape[axis]).view(shape)
+    same = torch.tensor([block.layer, block.type], dtype=torch.float32)
+    return torch.cat([same.expand(*positions.shape[:-1], 2), positions], dim=-1)
 
 
 def _kernel_axes(block: Block) -> list[int]:
