@@ -33,6 +33,7 @@ class Row:
         inputs: Tensors; backward passes differentiate by those that require gradients.
         gigabytes: That the forward pass reads and writes at least once, for the share of the copy bandwidth.
         tolerance: Of outputs and gradients, relative to the largest.
+        goals, memory_goals: How many times the time, and the memory, of peers forward and backward should be ours.
     """
 
     name: str
@@ -42,13 +43,14 @@ class Row:
     gigabytes: float
     tolerance: float = 1e-4
     goals: dict[str, float] = field(default_factory=dict)
+    memory_goals: dict[str, float] = field(default_factory=dict)
 
 
 def measure(row: Row, seconds: float = 8.0) -> dict[str, Any]:
     """Milliseconds and megabytes of forward, and of forward and backward, by callable."""
     calls = {"ours": row.ours, **row.peers}
     passes = {"forward": _forward, "forward+backward": _both}
-    result: dict[str, Any] = {"name": row.name, "goals": row.goals, "copy": copy_bandwidth()}
+    result: dict[str, Any] = {"name": row.name, "goals": row.goals, "memory goals": row.memory_goals, "copy": copy_bandwidth()}
     gradient = torch.randn_like(row.ours(*row.inputs))
     expected = _both(row.ours, row.inputs, gradient)
     for name, call in row.peers.items():
@@ -77,7 +79,7 @@ def _forward(call: Call, inputs: tuple[Tensor, ...], _gradient: Tensor) -> tuple
 def _both(call: Call, inputs: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, ...]:
     leaves = [tensor for tensor in inputs if tensor.requires_grad]
     y = call(*inputs)
-    return y.detach(), *torch.autograd.grad(y, leaves, gradient)
+    return y.detach(), *torch.autograd.grad(y, leaves, gradient, materialize_grads=True)
 
 
 def _peak(run: Callable[[], Any]) -> float:

@@ -246,7 +246,7 @@ def test_other_networks_are_refused() -> None:
         encoder.labels(neural_graph(mlp_layers((2, 3, 5))))
     with pytest.raises(ValueError, match=r"unknown activations \['sine'\]: the encoder knows none, relu, gelu"):
         encoder.labels(inr, ["sine"])
-    with pytest.raises(ValueError, match=r"the activations of 1 hidden layers, got \['relu', 'relu'\]"):
+    with pytest.raises(ValueError, match=r"the activations of 1 hidden layers of the network, got \['relu', 'relu'\]"):
         encoder.labels(inr, ["relu", "relu"])
     more = GraphConstructor(2, 1, 1, 4, 4, activations=(*ACTIVATIONS, "sine"))
     assert more.labels(inr, ["sine"]).activation.tolist() == [-1, -1, 7, 7, 7, -1]

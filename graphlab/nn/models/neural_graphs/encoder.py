@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from graphlab.nn.models.neural_graphs.labels import ACTIVATIONS, Labels
 from graphlab.nn.models.neural_graphs.probes import ProbeFeatures
-from graphlab.weightgraph.layouts.neural_graph import both_ways_features
+from graphlab.ops.fourier import fourier_linear
 from graphlab.weightgraph.wiring import Wiring
 
 
@@ -60,6 +60,7 @@ class GraphConstructor(nn.Module):
         activations: Names of activations to embed; ``None`` for no such embedding.
         map_size: Most positions of a map that is flattened; ``None`` for no embedding of positions.
         linear_apart: Encode linear edges on their own, from their first slot; reversed, they are encoded like kernels.
+        zero_out_weights, zero_out_bias: Do not look at what edges, or nodes, carry (for ablations).
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class GraphConstructor(nn.Module):
         activations: Sequence[str] | None = None,
         map_size: int | None = None,
         linear_apart: bool = False,
+        zero_out_weights: bool = False,
+        zero_out_bias: bool = False,
     ) -> None:
         super().__init__()
         self.num_inputs, self.max_hidden, self.num_outputs = num_inputs, max_hidden, num_outputs
@@ -89,8 +92,8 @@ class GraphConstructor(nn.Module):
         def encoder(in_channels: int, out_channels: int) -> nn.Sequential:
             return _encoder(in_channels, out_channels, num_frequencies, inp_factor, input_layers)
 
-        self.proj_weight = encoder(directions * slots, d_edge)
-        self.proj_bias = encoder(1, d_node)
+        self.proj_weight = None if zero_out_weights else encoder(directions * slots, d_edge)
+        self.proj_bias = None if zero_out_bias else encoder(1, d_node)
         self.proj_node_in = nn.Linear(d_node, d_node)
         self.proj_edge_in = nn.Linear(d_edge, d_edge)
         self.proj_mlp_weight = encoder(directions, d_edge) if linear_apart else None
@@ -139,20 +142,24 @@ class GraphConstructor(nn.Module):
         Raises:
             ValueError: if edges carry another number of values, or probes are missing or not expected.
         """
-        if edge_values.shape[-1] != self.slots:
-            raise ValueError(f"expected {self.slots} values of an edge, got {edge_values.shape[-1]}")
-        if (probes is None) != (self.gpf is None):
-            raise ValueError(f"expected {'no ' if self.gpf is None else ''}probe features: num_probes decides")
-        return self._nodes(node_values, labels, probes), self._edges(edge_values, labels)
+        return self.nodes(node_values, labels, probes), torch.cat(self.edges(edge_values, labels.linear), dim=-2)
 
     def absent_edge(self) -> Tensor:
         """``[d_edge]``: how two nodes without an edge between them are encoded."""
-        weight = self.proj_edge_in.weight
-        nothing = weight.new_zeros(self.slots * (3 if self.bidirectional else 1))
-        return cast(Tensor, self.proj_edge_in(self.proj_weight(nothing)))
+        return self._encode(self.proj_weight, self.proj_edge_in.weight.new_zeros(1), self.slots, (0,))
 
-    def _nodes(self, values: Tensor, labels: Labels, probes: Tensor | None) -> Tensor:
-        nodes = self.proj_bias(values)
+    def padding(self) -> Tensor:
+        """``[d_node]``: how a node that carries nothing is encoded, before it is told where it is."""
+        nothing = self.proj_node_in.weight.new_zeros(1)
+        values = nothing.expand(self.proj_node_in.in_features) if self.proj_bias is None else self.proj_bias(nothing)
+        return cast(Tensor, self.proj_node_in(values))
+
+    def nodes(self, values: Tensor, labels: Labels, probes: Tensor | None = None) -> Tensor:
+        """Features of the nodes alone; see :meth:`forward`."""
+        if (probes is None) != (self.gpf is None):
+            raise ValueError(f"expected {'no ' if self.gpf is None else ''}probe features: num_probes decides")
+        width = self.proj_node_in.in_features
+        nodes = values.new_zeros(*values.shape[:-1], width) if self.proj_bias is None else self.proj_bias(values)
         nodes = cast(Tensor, self.proj_node_in(nodes if probes is None else nodes + probes))
         if self.spatial_embed is not None:
             nodes = nodes + _rows(self.spatial_embed, labels.place)
@@ -162,18 +169,61 @@ class GraphConstructor(nn.Module):
             nodes = nodes + _rows(cast(nn.Embedding, self.act_emb["embedding"]).weight, labels.activation)
         return nodes
 
-    def _edges(self, values: Tensor, labels: Labels) -> Tensor:
-        linear = labels.linear
-        if self.bidirectional:
-            values = both_ways_features(values)
-            linear = torch.cat([linear, torch.zeros_like(linear)])
-        if self.proj_mlp_weight is None:
-            return cast(Tensor, self.proj_edge_in(self.proj_weight(values)))
-        kernels = self.proj_weight(values[..., ~linear, :])
+    def edges(self, values: Tensor, linear: Tensor) -> tuple[Tensor, ...]:
+        """Features of the edges in each direction, forward first: ``[*edges, d_edge]``.
+
+        Args:
+            values: ``[*edges, slots]``; fewer slots stand for zeros in the others.
+            linear: bool, broadcastable to ``[*edges]``: those that carry a linear weight in their first slot.
+
+        Raises:
+            ValueError: if edges carry more values.
+        """
+        found = values.shape[-1]
+        if found > self.slots:
+            raise ValueError(f"expected {self.slots} values of an edge, got {found}")
+        if not self.bidirectional:
+            return (self._forward_edges(values, linear, (0,)),)
+        return self._forward_edges(values, linear, (0, 2)), self._encode(self.proj_weight, values, self.slots, (1, 2))
+
+    def _forward_edges(self, values: Tensor, linear: Tensor, parts: tuple[int, ...]) -> Tensor:
+        """Of the edges themselves, given where their values lie in ``[w_ij, w_ji, w_ij + w_ji]``, or alone."""
+        if self.proj_mlp_weight is None or not bool(linear.any()):
+            return self._encode(self.proj_weight, values, self.slots, parts)
+        if bool(linear.all()):
+            return self._encode(self.proj_mlp_weight, values[..., :1], 1, parts)
+        linear = linear.expand(values.shape[:-1])
+        kernels = self._encode(self.proj_weight, values[~linear], self.slots, parts)
+        apart = self._encode(self.proj_mlp_weight, values[linear][:, :1], 1, parts)
         encoded = kernels.new_empty(*values.shape[:-1], kernels.shape[-1])
-        encoded[..., ~linear, :] = kernels
-        encoded[..., linear, :] = self.proj_mlp_weight(values[..., linear, :: self.slots])
-        return cast(Tensor, self.proj_edge_in(encoded))
+        encoded[~linear], encoded[linear] = kernels, apart
+        return encoded
+
+    def _encode(self, proj: nn.Sequential | None, values: Tensor, slots: int, parts: tuple[int, ...]) -> Tensor:
+        """``proj_edge_in(proj(v))`` where ``v`` holds the values in some parts of ``slots`` each, zeros elsewhere.
+
+        The columns that read a value are added up, and the last two maps, both affine, are one.
+        """
+        own = slice(values.shape[-1])
+        if proj is None:
+            return self.proj_edge_in.bias.expand(*values.shape[:-1], -1)
+
+        def columns(weight: Tensor) -> Tensor:
+            first, *others = (weight[:, slots * part : slots * (part + 1)][:, own] for part in parts)
+            return sum(others, first)
+
+        maps = [(module.weight, module.bias) for module in proj if isinstance(module, nn.Linear)]
+        weight, bias = maps.pop()
+        last = self.proj_edge_in.weight
+        maps.append((last @ weight, torch.addmv(self.proj_edge_in.bias, last, bias)))
+        (weight, bias), *others = maps
+        if isinstance(proj[0], FourierFeatures):
+            encoded = fourier_linear(values, columns(proj[0].b), weight, bias)
+        else:
+            encoded = F.linear(values, columns(weight), bias)
+        for weight, bias in others:
+            encoded = F.linear(F.silu(encoded), weight, bias)
+        return encoded
 
 
 def _encoder(

@@ -56,26 +56,17 @@ class Labels:
             ValueError: if the network has other inputs or outputs or more hidden layers than that, or an activation is
                 unknown or missing.
         """
-        inputs, *hidden, outputs = wiring.nodes.values()
-        for what, found, expected in (
-            ("inputs", inputs.size, num_inputs),
-            ("outputs", outputs.size, num_outputs),
-        ):
-            if found != expected:
-                raise ValueError(f"the network has {found} {what}, the encoder was made for {expected}")
-        if len(hidden) > max_hidden:
-            raise ValueError(
-                f"the network has {len(hidden)} hidden layers, the encoder was made for at most {max_hidden}"
-            )
-        rows = [torch.arange(num_inputs)]
-        rows += [torch.full((own.size,), num_inputs + number) for number, own in enumerate(hidden)]
-        rows.append(num_inputs + max_hidden + torch.arange(num_outputs))
-        return cls(
-            torch.cat(rows),
-            wiring.node_column([-1, *_numbers(activations, len(hidden), known), -1]),
-            map_positions(wiring),
-            linear_edges(wiring),
+        ranges = list(wiring.nodes.values())
+        order = [torch.arange(own.size) if own.ordered else torch.full((own.size,), -1) for own in ranges]
+        position, activation = label_nodes(
+            wiring.node_column([own.layer for own in ranges]),
+            torch.cat(order),
+            torch.zeros(wiring.num_nodes, dtype=torch.int64),
+            (num_inputs, max_hidden, num_outputs),
+            None if activations is None else [activations],
+            known,
         )
+        return cls(position, activation, map_positions(wiring), linear_edges(wiring))
 
     @classmethod
     def cat(cls, graphs: Sequence[Self]) -> Self:
@@ -86,12 +77,65 @@ class Labels:
         return Labels(*(own.to(device) for own in vars(self).values()))
 
 
-def _numbers(activations: Sequence[str] | None, hidden: int, known: Sequence[str]) -> list[int]:
+def label_nodes(
+    layer: Tensor,
+    order: Tensor,
+    graph: Tensor,
+    sizes: tuple[int, int, int],
+    activations: Sequence[Sequence[str] | None] | None = None,
+    known: Sequence[str] = ACTIVATIONS,
+    names: Sequence[int] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """int64 ``[num_nodes]`` each: rows of the positional embedding and of that of activations, -1 for none.
+
+    Args:
+        layer, order: int64 ``[num_nodes]``: depth, and place among inputs or outputs.
+        graph: int64 ``[num_nodes]``, not falling: the graph that a node is of.
+        sizes: Inputs, most hidden layers and outputs, as in :meth:`Labels.of`.
+        activations: For each graph, of each hidden layer; ``None``, or default, for none.
+        known: The activations that have an embedding.
+        names: What to call graphs in errors; default nothing, for a single one.
+
+    Raises:
+        ValueError: naming a graph of other inputs or outputs or more hidden layers than that, without layers, or of
+            an activation that is unknown or missing.
+    """
+    num_inputs, max_hidden, num_outputs = sizes
+    count = int(graph[-1]) + 1 if len(graph) else 0
+    depth = layer.new_zeros(count).scatter_reduce(0, graph, layer, "amax")
+    first, last = layer == 0, layer == depth[graph]
+
+    def refuse(wrong: Tensor, found: Tensor, what: str, expected: str) -> None:
+        if bool(wrong.any()):
+            number = int(wrong.nonzero()[0])
+            raise ValueError(f"{_name(names, number)} has {int(found[number])} {what}, the encoder was made for {expected}")
+
+    if bool((depth == 0).any()):
+        raise ValueError(
+            f"{_name(names, int((depth == 0).nonzero()[0]))} is drawn without layers of nodes, but the encoder tells "
+            "them apart: draw it with neural_graph, or make the encoder with pos_embed=False"
+        )
+    for what, here, expected in (("inputs", first, num_inputs), ("outputs", last, num_outputs)):
+        found = graph.new_zeros(count).index_add(0, graph, here.long())
+        refuse(found != expected, found, what, str(expected))
+    refuse(depth - 1 > max_hidden, depth - 1, "hidden layers", f"at most {max_hidden}")
+    position = torch.where(last, num_inputs + max_hidden + order, torch.where(first, order, num_inputs + layer - 1))
     if activations is None:
-        return [-1] * hidden
-    if len(activations) != hidden:
-        raise ValueError(f"expected the activations of {hidden} hidden layers, got {list(activations)}")
-    unknown = [name for name in activations if name not in known]
-    if unknown:
-        raise ValueError(f"unknown activations {unknown}: the encoder knows {', '.join(known)}")
-    return [list(known).index(name) for name in activations]
+        return position, torch.full_like(layer, -1)
+    table = layer.new_full((count, max_hidden + 2), -1)
+    for number, (own, hidden) in enumerate(zip(activations, (depth - 1).tolist(), strict=True)):
+        if own is None:
+            continue
+        if len(own) != hidden:
+            raise ValueError(
+                f"expected the activations of {hidden} hidden layers of {_name(names, number)}, got {list(own)}"
+            )
+        unknown = [name for name in own if name not in known]
+        if unknown:
+            raise ValueError(f"unknown activations {unknown}: the encoder knows {', '.join(known)}")
+        table[number, 1 : hidden + 1] = layer.new_tensor([list(known).index(name) for name in own])
+    return position, table[graph, layer]
+
+
+def _name(names: Sequence[int] | None, number: int) -> str:
+    return "the network" if names is None else f"network {names[number]}"
