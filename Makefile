@@ -35,8 +35,9 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	rm -f $(VENV)/.installed-*
 	touch $@
 
-demo: $(STAMP) ## train a small CNN, turn it into a graph, verify it, draw it (out/demo)
+demo: $(STAMP) ## train a small CNN, turn it into a graph, verify it, draw it; train models of graphs (out/demo)
 	$(RUN) examples/demo.py
+	$(RUN) examples/demo_training.py
 
 test: $(STAMP) ## run all tests
 	$(RUN) -m pytest -n $(WORKERS)

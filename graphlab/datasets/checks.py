@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
@@ -57,6 +59,9 @@ def check_split(split: Split, y: Tensor, num_classes: int) -> Split:
 
     Raises:
         ValueError: if a mask is empty, two overlap, or a node in one has no class in ``0 .. num_classes - 1``.
+
+    Warns:
+        UserWarning: if a class has no training node.
     """
     masks = Split(*(as_mask(nodes, len(y), f"{name} mask") for name, nodes in zip(Split._fields, split, strict=True)))
     for name, mask in zip(Split._fields, masks, strict=True):
@@ -74,4 +79,8 @@ def check_split(split: Split, y: Tensor, num_classes: int) -> Split:
     ):
         if (first & second).any():
             raise ValueError(f"the {a} and {b} masks have {int((first & second).sum())} nodes in common")
+    absent = torch.bincount(y[masks.train], minlength=num_classes) == 0
+    if absent.any():
+        named = ", ".join(str(number) for number in absent.nonzero().flatten().tolist())
+        warnings.warn(f"no training node of class {named}: it cannot be learned", stacklevel=2)
     return masks

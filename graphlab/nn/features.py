@@ -8,10 +8,10 @@ non-zero entries alone gives the distribution of dropping out all of them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from graphlab.ops.adjacency import Adjacency, adjacency, remembered
@@ -21,7 +21,8 @@ DENSITY = 0.1
 """The share of non-zero entries up to which they are multiplied alone; on one core that pays up to 0.3 (measured)."""
 
 
-class SparseFeatures(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class SparseFeatures:
     """``X`` of the shape ``[num_nodes, num_features]``: an edge to a node from each feature that it has.
 
     Attributes:
@@ -31,6 +32,20 @@ class SparseFeatures(NamedTuple):
 
     adj: Adjacency
     value: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(num_nodes, num_features)``."""
+        return self.adj.num_targets, self.adj.transposed.num_targets
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.value.dtype
+
+    def to_dense(self) -> Tensor:
+        """``[num_nodes, num_features]``."""
+        node = torch.repeat_interleave(self.adj.rowptr.diff())
+        return self.value.new_zeros(self.shape).index_put_((node, self.adj.col.long()), self.value)
 
 
 Features = Tensor | SparseFeatures
@@ -72,6 +87,11 @@ def _found(x: Tensor) -> SparseFeatures | None:
     return SparseFeatures(adjacency(torch.stack([feature, node]), (x.shape[1], x.shape[0])), value)
 
 
+def dense(x: Features) -> list[Tensor]:
+    """The features in a list if they are dense, else none."""
+    return [x] if isinstance(x, Tensor) else []
+
+
 def dropout(x: Features, p: float, training: bool) -> Features:
     """Each entry zero with probability ``p`` in ``[0, 1)`` and divided by ``1 - p`` otherwise, if ``training``.
 
@@ -88,9 +108,10 @@ def _dropped(x: Tensor, p: float) -> Tensor:
     return x * torch.rand_like(x).ge_(p).div_(1 - p) if x.is_cpu else functional.dropout(x, p)
 
 
-def linear(x: Features, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``x @ weight.T + bias`` for ``weight`` ``[out_channels, num_features]``: ``[num_nodes, out_channels]``."""
+def linear(layer: nn.Linear, x: Features) -> Tensor:
+    """``layer(x)`` of a linear layer, PyTorch's or PyTorch Geometric's: ``[num_nodes, out_channels]``."""
     if isinstance(x, Tensor):
-        return functional.linear(x, weight, bias)
-    product = spmm(x.adj, weight.t(), x.value)
-    return product if bias is None else product + bias
+        y: Tensor = layer(x)
+        return y
+    product = spmm(x.adj, layer.weight.t(), x.value)
+    return product if layer.bias is None else product + layer.bias

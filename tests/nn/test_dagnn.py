@@ -10,7 +10,6 @@ from torch import Tensor
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphlab.nn.features import SparseFeatures, dropout, sparse_features
-from graphlab.nn.models.baselines import APPNP, GAT, GCN, MLP
 from graphlab.nn.models.dagnn import DAGNN
 
 
@@ -154,15 +153,3 @@ def test_features_and_graphs_that_are_refused() -> None:
         model(torch.randn(2, 3), torch.tensor([[0], [1]]), torch.tensor([-3.0]))
     with pytest.raises(ValueError, match="x: expected floating"):
         model(torch.ones(2, 3, dtype=torch.int64), torch.tensor([[0], [1]]))
-
-
-@pytest.mark.parametrize("baseline", [MLP, GCN, GAT, APPNP])
-def test_baselines(baseline: type[torch.nn.Module]) -> None:
-    model = baseline(6, 4, 3)
-    x, edge_index = torch.randn(5, 6), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
-    scores = model(x, edge_index)
-    assert scores.shape == (5, 3)
-    scores.sum().backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-    model.eval()
-    assert torch.equal(model(x, edge_index), model(x, edge_index))

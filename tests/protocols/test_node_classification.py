@@ -10,8 +10,10 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected
 
 from graphlab.engine import EngineError, Experiment, models, train
+from graphlab.engine.memory import free_memory, kept_for_backward
 from graphlab.nn.models.dagnn import DAGNN
 from graphlab.protocols.node_classification import NodeClassification, NodeClassificationConfig
 
@@ -111,6 +113,62 @@ def test_isolated_nodes_self_loops_and_no_edges_are_fine() -> None:
         assert run(protocol(two_groups(edge_index=edge_index)), 2)["val_loss"] > 0
 
 
+def test_a_class_without_training_nodes_is_named() -> None:
+    graph = two_groups()
+    with pytest.warns(UserWarning, match="no training node of class 1, 3: it cannot be learned"):
+        protocol(two_groups(y=graph.y * 2 + graph.val_mask)).setup(0)
+
+
+def test_training_on_parts_learns_and_sees_every_training_node() -> None:
+    task = protocol(two_groups(), parts=4, weight_decay=0.0)
+    assert run(task, 30)["test_acc"] > 0.95
+    sizes = [len(part.x) for part in task.loader]
+    assert sizes == [150] * 4
+    assert sum(int(part.train_mask.sum()) for part in task.loader) == 200
+
+
+def test_a_graph_that_does_not_fit_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = 30_000
+    edge_index = torch.randint(nodes, (2, 5 * nodes), generator=torch.Generator().manual_seed(0))
+    part = torch.arange(nodes) % 3
+    masks = {f"{name}_mask": part == number for number, name in enumerate(("train", "val", "test"))}
+    y = torch.arange(nodes) // 3 % 2
+    graph = Data(torch.rand(nodes, 8), to_undirected(edge_index), y=y, **masks)
+    module = "graphlab.protocols.node_classification"
+    monkeypatch.setattr(f"{module}.free_memory", lambda device: 2_000_000)
+    with pytest.raises(ValueError, match=r"rings does not fit: .* 30,000 nodes .* 0\.0 GB are free on cpu; parts="):
+        protocol(graph).setup(0)
+    monkeypatch.setattr(f"{module}.free_memory", lambda device: 2_000_000_000)
+    task, model, state = protocol(graph), DAGNN(8, 8, 2, 2, 0.5), torch.get_rng_state()
+    task.check_memory(model)
+    assert torch.equal(torch.get_rng_state(), state)
+    protocol(graph, parts=8).setup(0)
+
+
+def test_the_estimate_is_near_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = 24_000
+    edge_index = to_undirected(torch.randint(nodes, (2, 4 * nodes), generator=torch.Generator().manual_seed(0)))
+    x, model, said = torch.rand(nodes, 8), DAGNN(8, 16, 4, 6, 0.5), []
+    kept = kept_for_backward(model, lambda net: net(x, edge_index), [x, edge_index])
+    module = "graphlab.protocols.node_classification"
+    monkeypatch.setattr(f"{module}.free_memory", lambda device: said.append(device) or 10**12)
+    task = protocol(two_groups())
+    task.x, task.edge_index = x, edge_index
+    task.check_memory(model)
+    assert said
+    monkeypatch.setattr(f"{module}.free_memory", lambda device: int(kept / 1.2))
+    with pytest.raises(ValueError, match="does not fit"):
+        task.check_memory(model)
+    monkeypatch.setattr(f"{module}.free_memory", lambda device: int(kept * 1.2))
+    task.check_memory(model)
+
+
+def test_free_memory() -> None:
+    free = free_memory(torch.device("cpu"))
+    assert free is None or 0 < free < 2**50
+    assert free_memory(torch.device("meta")) is None
+
+
 def holed(rows: int) -> torch.Tensor:
     x = two_groups().x.clone()
     x[5 : 5 + rows, 0] = torch.nan
@@ -147,6 +205,7 @@ def test_what_is_refused(changes: dict[str, Any], message: str) -> None:
     ("settings", "message"),
     [
         ({"epochs": 0}, "epochs >= 1"),
+        ({"parts": 0}, "parts >= 1, got 0"),
         ({"component": "cut"}, "goes with split='coauthor'"),
         ({"compat_component": True}, "goes with component='split'"),
     ],

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
+from graphlab.nn.features import Features
 from graphlab.ops.adjacency import Adjacency, adjacency, as_adjacency, remembered
 from graphlab.ops.spmm import Reduce, spmm
 
 
 def normalised(
-    conv: Any, edge_index: Tensor, edge_weight: Tensor | None, x: Tensor, improved: bool = False
+    conv: Any, edge_index: Tensor, edge_weight: Tensor | None, x: Features, improved: bool = False
 ) -> tuple[Adjacency, Tensor | None]:
     """The adjacency of a layer and the weights of its edges, in their order.
 

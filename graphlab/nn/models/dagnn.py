@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphlab.nn.features import dropout, linear, sparse_features
+from graphlab.nn.pretrained import Pretrained
 from graphlab.ops.gated_hops import gated_hops
 from graphlab.ops.normalization import normalized_adjacency
 from graphlab.ops.propagate import hops, propagate
@@ -74,7 +75,7 @@ class AdaptivePropagation(nn.Module):
         return gates.t()
 
 
-class DAGNN(nn.Module):
+class DAGNN(Pretrained):
     r"""Deep adaptive graph neural network: an MLP, then :class:`AdaptivePropagation` of its scores.
 
     .. math:: Z = W_2\, \mathrm{drop}(\mathrm{relu}(W_1\, \mathrm{drop}(x) + b_1)) + b_2
@@ -130,7 +131,7 @@ class DAGNN(nn.Module):
         features = sparse_features(x)
         if self.bn is None:
             features = dropout(features, self.dropout, self.training)
-        h = linear(features, self.lin1.weight, self.lin1.bias)
+        h = linear(self.lin1, features)
         h = functional.relu(h if self.bn is None else self.bn(h))
         z: Tensor = self.lin2(dropout(h, self.dropout, self.training))
         return z
