@@ -169,10 +169,13 @@ class NetworkTask(Protocol[Config]):
         return iter(torch.arange(len(networks)).split(self.config.batch_size))  # type: ignore[no-untyped-call]
 
     def shuffled(self) -> Iterator[Tensor]:
-        """Places of the training networks in a new order, ``batch_size`` at a time; each process has its share."""
+        """Places of the training networks in a new order, in equal parts of at most ``batch_size``.
+
+        Each process has its share.
+        """
         order = torch.randperm(len(self.parts["train"]), generator=self.draws)
         share = order[self.fabric.global_rank :: self.fabric.world_size]
-        return iter(share.split(self.config.batch_size))  # type: ignore[no-untyped-call]
+        return iter(share.tensor_split(-(-len(share) // self.config.batch_size)))
 
     def train_epoch(self) -> Mapping[str, float]:
         networks, total = self.parts["train"], 0.0
