@@ -13,13 +13,16 @@ from rich.markup import escape
 from graphlab.cli import factory
 from graphlab.cli.console import cells, print_json, progress, stdout, table, waiting
 from graphlab.cli.errors import CommandError
-from graphlab.cli.network import graph_of, network_of
+from graphlab.cli.network import GIVE_MODULE, graph_of, network_with_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
 
     from graphlab.weightgraph import WeightGraph
     from graphlab.weightgraph.align import Alignment
+    from graphlab.weightgraph.barrier import Barriers
 
 
 class Criterion(StrEnum):
@@ -44,6 +47,18 @@ def align(
             "Default: the inputs that --module gives, or examples made for the Hugging Face folder."
         ),
     ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(help="A PNG file: the loss on the line from A to B, as it is and aligned. Runs the network."),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="For --curve: package.module:function of yours, called with the network and returning a number. "
+            "Default: how far outputs are from those of A and B on the inputs."
+        ),
+    ] = None,
+    points: Annotated[int, typer.Option(min=2, help="For --curve: how many networks on each line.")] = 25,
     seed: Annotated[int, typer.Option(help="Of the order in which groups of neurons are visited.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -56,14 +71,23 @@ def align(
 
     Example: [cyan]graphlab align first.pt second.pt --module my_project.nets:resnet --by activations --inputs
     images.safetensors -o aligned.safetensors[/]
+
+    Example: [cyan]graphlab align first.pt second.pt --module my_project.nets:resnet -o aligned.safetensors --curve
+    barrier.png --loss my_project.nets:test_loss[/]
     """
     from graphlab import checkpoint
+    from graphlab.weightgraph.draw_barrier import draw_barrier
 
-    if inputs is not None and by is not Criterion.activations:
-        raise CommandError("--inputs are for --by activations")
+    runs = by is Criterion.activations or curve is not None
+    if inputs is not None and not runs:
+        raise CommandError("--inputs are for --by activations and --curve")
+    if loss is not None and curve is None:
+        raise CommandError("--loss is for --curve")
     with waiting("Tracing the networks"):
         first, second = graph_of(checkpoint.open(a), module), graph_of(checkpoint.open(b), module)
-        match = _matcher(by, a, module, inputs)
+        network = _network(a, module, inputs) if runs else None
+        match = _matcher(by, network)
+        measure = _loss(first, second, network, loss) if curve is not None and network is not None else None
     start = time.perf_counter()
     with progress("Matching neurons") as update:
         try:
@@ -71,6 +95,9 @@ def align(
         except ValueError as error:
             raise CommandError(f"{a}, {b}: {error}") from error
     seconds = time.perf_counter() - start
+    barriers = _barriers(first, second, result, measure, points) if measure else None
+    if barriers is not None and curve is not None:
+        draw_barrier(barriers, curve, "distance of outputs from those of A and B" if loss is None else loss)
     result.graph.save(output)
     report = {
         "a": str(a),
@@ -84,37 +111,84 @@ def align(
         "moved": result.moved,
         "seconds": seconds,
     }
+    if barriers is not None:
+        curves = {"before": barriers.before, "after": barriers.after}
+        report["curves"] = {name: {"losses": list(own.losses), "barrier": own.barrier} for name, own in curves.items()}
     if as_json:
         print_json(report)
     else:
-        _print(result, by, output, seconds)
+        _print(result, by, output, seconds, barriers, curve)
+
+
+def _network(a: Path, module: str | None, inputs: Path | None) -> factory.Network:
+    """What runs, with the inputs that a file holds, if one is given."""
+    from graphlab import checkpoint
+
+    network = network_with_weights(str(a) if module is None else module, advice=GIVE_MODULE)
+    if inputs is None:
+        return network
+    given = checkpoint.open(inputs)
+    places = [str(place) for place in range(len(network.args))]
+    expected = [*places, *network.kwargs]
+    if set(given) != set(expected):
+        raise CommandError(f"{inputs}: expected tensors named {', '.join(expected)}, got {', '.join(given)}")
+    kwargs = {name: given[name] for name in network.kwargs}
+    return factory.Network(network.module, [given[place] for place in places], kwargs)
 
 
 def _matcher(
-    by: Criterion, a: Path, module: str | None, inputs: Path | None
+    by: Criterion, network: factory.Network | None
 ) -> Callable[[WeightGraph, WeightGraph, int, Callable[[int, int], None]], Alignment]:
-    from graphlab import checkpoint
     from graphlab.capture import capture
     from graphlab.weightgraph.activation_matching import align_activations
     from graphlab.weightgraph.align import align as align_weights
 
-    if by is Criterion.weights:
+    if by is Criterion.weights or network is None:
         return lambda first, second, seed, update: align_weights(first, second, seed, progress=update)
-    network = network_of(checkpoint.open(a)) if module is None else factory.load_network(module)
-    args, kwargs = list(network.args), dict(network.kwargs)
-    if inputs is not None:
-        given = checkpoint.open(inputs)
-        expected = [*map(str, range(len(args))), *kwargs]
-        if set(given) != set(expected):
-            raise CommandError(f"{inputs}: expected tensors named {', '.join(expected)}, got {', '.join(given)}")
-        args, kwargs = [given[str(place)] for place in range(len(args))], {name: given[name] for name in kwargs}
-    program = capture(network.module, args, kwargs)
+    program = capture(network.module, network.args, network.kwargs)
     return lambda first, second, seed, update: align_activations(
-        first, second, program, args, kwargs, seed, progress=update
+        first, second, program, network.args, network.kwargs, seed, progress=update
     )
 
 
-def _print(result: Alignment, by: Criterion, output: Path, seconds: float) -> None:
+def _loss(
+    first: WeightGraph, second: WeightGraph, network: factory.Network, function: str | None
+) -> Callable[[Mapping[str, Tensor]], float]:
+    """What a state dict loses: as a function of the user's says, or by its outputs."""
+    from graphlab.capture import capture
+    from graphlab.weightgraph.barrier import output_distance
+
+    if function is None:
+        program = capture(network.module, network.args, network.kwargs)
+        return output_distance(first, second, program, network.args, network.kwargs)
+    call = factory.load_function(function)
+
+    def loss(state: Mapping[str, Tensor]) -> float:
+        network.module.load_state_dict(state)
+        try:
+            return float(call(network.module))
+        except Exception as error:
+            raise CommandError(f"{function}: it failed: {type(error).__name__}: {error}") from error
+
+    return loss
+
+
+def _barriers(
+    first: WeightGraph,
+    second: WeightGraph,
+    result: Alignment,
+    loss: Callable[[Mapping[str, Tensor]], float],
+    points: int,
+) -> Barriers:
+    from graphlab.weightgraph.barrier import interpolation_barrier
+
+    with progress("Walking from A to B") as update:
+        return interpolation_barrier(first, second, loss, points, aligned=result.graph, progress=update)
+
+
+def _print(
+    result: Alignment, by: Criterion, output: Path, seconds: float, barriers: Barriers | None, curve: Path | None
+) -> None:
     console = stdout()
     structure = result.graph.structure
     groups = table("group", "size", "within", "moved", right=("size", "moved"))
@@ -134,4 +208,6 @@ def _print(result: Alignment, by: Criterion, output: Path, seconds: float) -> No
     )
     if by is Criterion.activations and result.by_weights:
         console.print(f"Matched by weights, since no tensor shows them: {escape(', '.join(result.by_weights))}.")
+    if barriers is not None:
+        console.print(f"[bold]{escape(str(curve))}[/]: the way from A to B. {barriers}.")
     console.print(f"[bold]{escape(str(output))}[/]: B, aligned, as a weight-graph.")

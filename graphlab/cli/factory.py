@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +42,26 @@ def load_network(text: str) -> Network:
     Raises:
         CommandError: If there is no such function, it fails, or it returns something else.
     """
-    parts = _FACTORY.fullmatch(text)
-    if parts is None:
-        raise CommandError(f"{text}: expected package.module:function")
-    made = _call(text, *parts.groups())
+    function = load_function(text)
+    try:
+        made = function()
+    except Exception as error:
+        raise CommandError(f"{text}: it failed: {type(error).__name__}: {error}") from error
     if all(hasattr(made, name) for name in ("module", "args", "kwargs")):
         made = made.module, made.args, made.kwargs
     return _checked(text, made)
 
 
-def _call(text: str, module_name: str, path: str) -> Any:
+def load_function(text: str) -> Callable[..., Any]:
+    """Import the function that ``text`` names.
+
+    Raises:
+        CommandError: If there is none.
+    """
+    parts = _FACTORY.fullmatch(text)
+    if parts is None:
+        raise CommandError(f"{text}: expected package.module:function")
+    module_name, path = parts.groups()
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
@@ -64,10 +74,7 @@ def _call(text: str, module_name: str, path: str) -> Any:
         function = getattr(function, name)
     if not callable(function):
         raise CommandError(f"{text}: expected a function, got {type(function).__name__}")
-    try:
-        return function()
-    except Exception as error:
-        raise CommandError(f"{text}: it failed: {type(error).__name__}: {error}") from error
+    return function
 
 
 def _checked(text: str, made: Any) -> Network:

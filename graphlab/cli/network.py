@@ -17,9 +17,19 @@ GUESSED = (
 )
 """What the commands say of a structure that is a guess."""
 
+GIVE_MODULE = "give its code (--module package.module:function)"
 
-def network_with_weights(target: str, weights: Path | None) -> Network:
-    """A network in main memory: of a Hugging Face folder, or of a factory (with ``weights``, if given)."""
+
+def network_with_weights(
+    target: str,
+    weights: Path | None = None,
+    advice: str = "give its code: graphlab verify package.module:function --checkpoint FILE",
+) -> Network:
+    """A network in main memory: of a Hugging Face folder, or of a factory (with ``weights``, if given).
+
+    Raises:
+        CommandError: if there is none; it ends with ``advice`` where a file holds tensors alone.
+    """
     from graphlab import checkpoint
     from graphlab.interop import example_inputs, load_module, load_weights
 
@@ -31,7 +41,7 @@ def network_with_weights(target: str, weights: Path | None) -> Network:
     if weights is not None:
         raise CommandError(f"{target}: a checkpoint can be given to package.module:function only")
     opened = checkpoint.open(target)
-    _check_has_config(opened, "give its code: graphlab verify package.module:function --checkpoint FILE")
+    _check_has_config(opened, advice)
     module = load_module(opened)
     return Network(module, (), example_inputs(module))
 
@@ -40,7 +50,7 @@ def network_of(opened: Checkpoint) -> Network:
     """The network of a Hugging Face folder on the meta device, without its weights."""
     from graphlab.interop import example_inputs, module_from_config
 
-    _check_has_config(opened, "give its code (--module package.module:function)")
+    _check_has_config(opened, GIVE_MODULE)
     module = module_from_config(opened.path)
     return Network(module, (), example_inputs(module))
 

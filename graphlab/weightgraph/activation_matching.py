@@ -22,14 +22,13 @@ import torch
 from torch import Tensor
 
 from graphlab.capture import Program, Value
-from graphlab.weightgraph import atoms
 from graphlab.weightgraph.align import Alignment, check_equal, weight_terms
-from graphlab.weightgraph.axes import Axis, Group, Product, Sum, groups, positions
+from graphlab.weightgraph.axes import Axis, groups
 from graphlab.weightgraph.graph import WeightGraph
 from graphlab.weightgraph.matching import Term, best_order
 from graphlab.weightgraph.registry import LAYOUT, TAKES_APART
 from graphlab.weightgraph.structure import Structure
-from graphlab.weightgraph.values import follow
+from graphlab.weightgraph.values import follow, translated
 
 _MOVES = {*LAYOUT, *TAKES_APART, "aten.slice", "aten.narrow"}
 _MOVES |= {f"aten.{name}" for name in ("reshape", "view", "flatten", "unflatten", "_unsafe_view", "expand")}
@@ -117,7 +116,7 @@ def _shown(program: Program, structure: Structure) -> dict[Value, tuple[Axis, ..
                 continue
             computed.add(value)
             traced = following.where[value]
-            axes = tuple(_translated(axis, known) for axis in traced.axes)
+            axes = tuple(translated(axis, known) for axis in traced.axes)
             counts = Counter(group for axis in axes for group in groups(axis))
             free = {group.name for group in counts if group.free}
             around = {structure.groups[name] for group in counts if group.free for name in group.within}
@@ -130,15 +129,6 @@ def _shown(program: Program, structure: Structure) -> dict[Value, tuple[Axis, ..
                 if not free <= before:
                     shown[value] = axes
     return shown
-
-
-def _translated(axis: atoms.Axis, known: Mapping[atoms.Atom, Group]) -> Axis:
-    axis = atoms.resolve(axis)
-    if isinstance(axis, atoms.Atom):
-        return known.get(axis) or positions(axis.size)
-    if isinstance(axis, atoms.Product):
-        return Product(tuple(_translated(factor, known) for factor in axis.factors))
-    return Sum(tuple(_translated(term, known) for term in axis.terms))
 
 
 def _standardised(activations: Tensor, axes: Sequence[Axis]) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphlab.capture import Program
 from graphlab.weightgraph.align import align
 from graphlab.weightgraph.graph import WeightGraph
 
@@ -52,6 +54,43 @@ def interpolate(a: State, b: State, weight: float) -> dict[str, Tensor]:
         name: torch.lerp(tensor, b[name].to(tensor), weight) if tensor.is_floating_point() else tensor
         for name, tensor in a.items()
     }
+
+
+def output_distance(
+    a: WeightGraph, b: WeightGraph, program: Program, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+) -> Callable[[State], float]:
+    """A loss for :func:`interpolation_barrier` that needs no labels: how far outputs are from those of both ends.
+
+    ``L(theta) = (|f(theta) - f(a)|^2 + |f(theta) - f(b)|^2) / (|f(a)|^2 + |f(b)|^2)`` over all outputs ``f`` of
+    floating point on the given inputs, in float64. It is the same at both ends, and less in between if outputs mix as
+    weights do.
+
+    Args:
+        a, b: Networks of equal structure.
+        program: What both compute (:func:`graphlab.capture.capture`).
+        args, kwargs: Inputs of the captured shapes.
+
+    Raises:
+        CaptureError: for inputs or weights that do not fit the program.
+        ValueError: if the program has no output of floating point.
+    """
+
+    @torch.no_grad()
+    def outputs(state: State) -> Tensor:
+        found = program.run(state, args, kwargs, torch.float64).values()
+        flat = [output.flatten() for output in found if output.is_floating_point()]
+        if not flat:
+            raise ValueError("expected a network with an output of floating point")
+        return torch.cat(flat)
+
+    ends = [outputs(graph.state_dict()) for graph in (a, b)]
+    scale = sum(float(end.square().sum()) for end in ends) or 1.0
+
+    def loss(state: State) -> float:
+        found = outputs(state)
+        return sum(float((found - end).square().sum()) for end in ends) / scale
+
+    return loss
 
 
 def interpolation_barrier(

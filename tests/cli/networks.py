@@ -45,6 +45,14 @@ def fails():
     raise RuntimeError("no such file in my project")
 
 
+def size(module):
+    return sum(float(parameter.detach().square().sum()) for parameter in module.parameters())
+
+
+def fails_on(module):
+    raise RuntimeError("no such batch")
+
+
 def no_tuple():
     return nn.Linear(2, 2)
 

@@ -96,10 +96,31 @@ def test_activations_need_the_network_and_its_inputs(pair: tuple[WeightGraph, Pa
     inputs = tmp_path / "inputs.safetensors"
     checkpoint.save({"x": torch.randn(50, 4)}, inputs)
     assert "--module package.module:function" in run(*common, "--by", "activations", code=1).stderr
-    assert "for --by activations" in run(*common, "--inputs", inputs, code=1).stderr
+    assert "for --by activations and --curve" in run(*common, "--inputs", inputs, code=1).stderr
     wrong = run(*common, "--module", FACTORY, "--by", "activations", "--inputs", inputs, code=1)
     assert "expected tensors named 0, got x" in wrong.stderr
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_the_curves_between_two_networks_as_a_picture(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    _, a, b = pair
+    common = (a, b, "-o", tmp_path / "out.safetensors", "--module", FACTORY, "--curve", tmp_path / "curve.png")
+    assert "barrier" in run(*common, "--points", 5).stdout.lower()
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    report = json.loads(run(*common, "--points", 5, "--json").stdout)["curves"]
+    assert len(report["before"]["losses"]) == 5
+    assert report["after"]["barrier"] < 1e-12 < report["before"]["barrier"]  # the same network, put back
+
+
+def test_the_curve_of_a_loss_of_your_own(pair: tuple[WeightGraph, Path, Path], tmp_path: Path) -> None:
+    graph, a, b = pair
+    common = (a, b, "-o", tmp_path / "out.safetensors", "--module", FACTORY, "--json")
+    curve = ("--curve", tmp_path / "curve.png", "--loss", "tests.cli.networks:size")
+    before = json.loads(run(*common, *curve).stdout)["curves"]["before"]["losses"]
+    assert before[0] == pytest.approx(sum(float(tensor.square().sum()) for tensor in graph.tensors.values()))
+    assert "--loss is for --curve" in run(*common, *curve[2:], code=1).stderr
+    failing = run(*common, *curve[:3], "tests.cli.networks:fails_on", code=1)
+    assert "fails_on: it failed: RuntimeError: no such batch" in failing.stderr
 
 
 def test_the_help_has_an_example() -> None:

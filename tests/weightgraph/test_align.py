@@ -12,7 +12,7 @@ from torch.func import functional_call
 from graphlab.capture import capture
 from graphlab.weightgraph import WeightGraph, equal_bytes, matching, random_permutations
 from graphlab.weightgraph.align import Alignment, align
-from graphlab.weightgraph.barrier import Curve, interpolate, interpolation_barrier
+from graphlab.weightgraph.barrier import Curve, interpolate, interpolation_barrier, output_distance
 from tests.architectures import ARCHITECTURES, Example
 
 NAMED = ("mlp", "resnet", "vit_timm_style", "llama", "mixtral")
@@ -168,6 +168,19 @@ def test_barriers_of_shuffled_networks_vanish() -> None:
     assert "before aligning" in repr(found)
     with pytest.raises(ValueError, match="2 ends"):
         interpolation_barrier(a, a, loss, 1)
+
+
+def test_a_loss_without_labels_is_the_same_at_both_ends() -> None:
+    module, args = nn.Linear(3, 2, bias=False), (torch.randn(5, 3),)
+    a = WeightGraph.from_module(module, args)
+    b = WeightGraph(a.structure, {"weight": a.tensors["weight"] + torch.randn(2, 3)})
+    loss = output_distance(a, b, capture(module, args), args)
+    outputs = [args[0].double() @ graph.tensors["weight"].detach().double().T for graph in (a, b)]
+    apart = float((outputs[0] - outputs[1]).square().sum())
+    expected = apart / float(sum(output.square().sum() for output in outputs))
+    assert loss(a.state_dict()) == pytest.approx(expected)
+    assert loss(b.state_dict()) == pytest.approx(expected)
+    assert loss(interpolate(a.state_dict(), b.state_dict(), 0.5)) == pytest.approx(expected / 2)  # it is linear
 
 
 def test_curves_and_points_of_the_line() -> None:

@@ -6,7 +6,9 @@ import networkx as nx
 import pytest
 import torch
 
+from graphlab.capture import capture
 from graphlab.weightgraph import WeightGraph
+from graphlab.weightgraph.activations import node_activations
 from graphlab.weightgraph.complexnetwork import layer_fluctuation, node_strength, to_networkx
 from graphlab.weightgraph.layouts.exact import exact
 from graphlab.weightgraph.wiring import Wiring, WiringError
@@ -41,6 +43,36 @@ def test_fluctuation_is_the_spread_in_a_range() -> None:
     values = strength[own.start : own.start + own.size]
     assert fluctuation["0"] == pytest.approx(((values - values.mean()) ** 2).mean().sqrt().item())
     assert fluctuation["unit of 0.bias"] == 0
+
+
+def test_activations_of_given_inputs() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
+    x = torch.randn(7, 3)
+    graph = WeightGraph.from_module(module, (x,))
+    wiring = exact(graph.structure, graph.tensors)
+    found = node_activations(graph, capture(module, (x,)), (x,))
+    hidden = module[1](module[0](x))
+    expected = {"input:0": x, "0": hidden, "output:0": module[2](hidden)}
+    for name, own in wiring.nodes.items():
+        values = expected[name].detach().double().mean(0) if name in expected else torch.ones(own.size).double()
+        torch.testing.assert_close(found[own.start : own.start + own.size], values, atol=1e-6, rtol=1e-6)
+    strength = node_strength(wiring, graph.tensors, found)
+    own = wiring.nodes["output:0"]
+    flows = module[2].weight.detach().double() @ hidden.detach().double().mean(0) + module[2].bias.detach()
+    torch.testing.assert_close(strength[own.start : own.start + own.size], flows, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["resnet", "unet", "llama", "bert", "mixtral", "lstm"])
+def test_permuted_neurons_give_what_they_gave(name: str) -> None:
+    example = ARCHITECTURES[name]()
+    graph = WeightGraph.from_module(example.module, example.args, example.kwargs)
+    program = capture(example.module, example.args, example.kwargs)
+    group = next(group for group in graph.structure.free if not group.within and group.name in graph.wiring().nodes)
+    moved = graph.permute({group.name: torch.arange(group.size).flip(0)})
+    before, after = (node_activations(own, program, example.args, example.kwargs) for own in (graph, moved))
+    own = graph.wiring().nodes[group.name]
+    before[own.start : own.start + own.size] = before[own.start : own.start + own.size].flip(0)
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-4)
 
 
 def test_networkx_of_ranges_and_of_neurons() -> None:
