@@ -24,6 +24,7 @@ SUBPACKAGES = (
     "datasets",
     "engine",
     "interop",
+    "metrics",
     "nn",
     "ops",
     "presets",

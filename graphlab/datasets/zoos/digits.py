@@ -24,7 +24,7 @@ class Digits(NamedTuple):
 
 @functools.cache
 def digits() -> Digits:
-    """The images in their order, always with the same division: 1,257, 180 and 360."""
+    """The images in their order, always with the same division: 1,258, 180 and 359."""
     from sklearn.datasets import load_digits
 
     raw = load_digits()
