@@ -69,7 +69,8 @@ class NeuralGraphTransformerOptions:
     """Options of :class:`~graphlab.nn.models.neural_graphs.NGT`, and of the model that edits.
 
     Attributes:
-        d_node, d_edge, d_attn_hid, d_node_hid, d_edge_hid, n_layers, n_heads, dropout: See there.
+        d_node, d_edge, d_attn_hid, d_node_hid, d_edge_hid, d_out_hid, n_layers, n_heads, dropout: See there; the head,
+            which editing does not have, is of two linear maps, of three for convolutional networks, as published.
         bidirectional, num_frequencies, inp_factor, num_probes: As :class:`NeuralGraphOptions`.
     """
 
@@ -78,6 +79,7 @@ class NeuralGraphTransformerOptions:
     d_attn_hid: int = 128
     d_node_hid: int = 128
     d_edge_hid: int = 64
+    d_out_hid: int = 128
     n_layers: int = 4
     n_heads: int = 8
     dropout: float = 0.2
@@ -103,8 +105,10 @@ def neural_graph_transformer(
         **_encoding(networks, options),
     }
     sizes = _sizes(networks)
-    net = NGTEditor(*sizes, **own) if out_channels is None else NGT(*sizes, out_channels, **own)
-    return _drawn(net, networks)
+    if out_channels is None:
+        return _drawn(NGTEditor(*sizes, **own), networks)
+    head = {"d_out_hid": options.d_out_hid, "head_layers": 3 if _are_cnns(networks) else 2}
+    return _drawn(NGT(*sizes, out_channels, **own, **head), networks)
 
 
 @dataclass(frozen=True)
