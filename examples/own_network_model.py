@@ -30,10 +30,7 @@ class WeightSet(nn.Module):
         self.decode = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, out_channels))
 
     def forward(self, batch: WeightGraphBatch) -> Tensor:
-        total, count = (
-            self.decode[0].weight.new_zeros(len(batch), self.decode[0].in_features),
-            torch.zeros(len(batch), 1),
-        )
+        total, count = torch.zeros(len(batch), self.hidden), torch.zeros(len(batch), 1)
         for part in batch.parts:  # a large block of all networks, or all small ones
             layer = part.layer.expand(part.values.shape[:-1]).unsqueeze(-1)
             states = self.encode(torch.cat([part.values, layer], dim=-1)).flatten(end_dim=-2)
