@@ -39,15 +39,11 @@ class Row:
         inputs: Tensors; backward passes differentiate by those that require gradients.
         gigabytes: That the forward pass reads and writes at least once, for the share of the copy bandwidth.
         tolerance: Of outputs and gradients, relative to the largest.
-<<<<<<< HEAD
         exceptions: The share of the entries that may be further apart.
         goals: How many times faster than a peer ours should be.
         judged: The pass that the goals are of.
         memory: The share of a peer's extra memory that ours may take.
         left_out: Peers that are not run, and why.
-=======
-        goals, memory_goals: How many times the time, and the memory, of peers forward and backward should be ours.
->>>>>>> ng
     """
 
     name: str
@@ -58,13 +54,9 @@ class Row:
     tolerance: float = 1e-4
     exceptions: float = 0.0
     goals: dict[str, float] = field(default_factory=dict)
-<<<<<<< HEAD
     judged: str = "forward+backward"
     memory: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-=======
-    memory_goals: dict[str, float] = field(default_factory=dict)
->>>>>>> ng
 
 
 def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
@@ -73,7 +65,6 @@ def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
     All run once to be compared, then by turns until ``seconds`` are over, three times if that is soon enough.
     """
     calls = {"ours": row.ours, **row.peers}
-<<<<<<< HEAD
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M")
     result: dict[str, Any] = {"name": row.name, "date": now, "load": os.getloadavg()[0], "copy": copy_bandwidth()}
     result |= {"goals": row.goals, "judged": row.judged, "memory goals": row.memory, "left out": row.left_out}
@@ -95,28 +86,6 @@ def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
         times = dict.fromkeys(calls, float("inf"))
         rounds, start = 0, time.perf_counter()
         while rounds == 0 or time.perf_counter() < start + (seconds if rounds >= 3 else 5 * seconds):
-=======
-    passes = {"forward": _forward, "forward+backward": _both}
-    result: dict[str, Any] = {
-        "name": row.name,
-        "goals": row.goals,
-        "memory goals": row.memory_goals,
-        "copy": copy_bandwidth(),
-    }
-    gradient = torch.randn_like(row.ours(*row.inputs))
-    expected = _both(row.ours, row.inputs, gradient)
-    for name, call in row.peers.items():
-        for a, b in zip(_both(call, row.inputs, gradient), expected, strict=True):
-            assert float((a - b).abs().max()) <= row.tolerance * float(b.abs().max() + 1), f"{row.name}: {name} differs"
-    for label, run in passes.items():
-        least, end = dict.fromkeys(calls, float("inf")), time.perf_counter() + seconds
-        rounds = 0
-        while rounds < 3 or time.perf_counter() < end:
-            for name, call in calls.items():
-                start = time.perf_counter()
-                run(call, row.inputs, gradient)
-                least[name] = min(least[name], time.perf_counter() - start)
->>>>>>> ng
             rounds += 1
             for name, call in calls.items():
                 begin = time.perf_counter()
@@ -136,7 +105,7 @@ def _forward(call: Call, inputs: tuple[Tensor, ...], _gradient: Tensor) -> tuple
 def _both(call: Call, inputs: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, ...]:
     leaves = [tensor for tensor in inputs if tensor.requires_grad]
     y = call(*inputs)
-    return y.detach(), *torch.autograd.grad(y, leaves, gradient, materialize_grads=True)
+    return y.detach(), *torch.autograd.grad(y, leaves, gradient)
 
 
 def _peak(run: Callable[[], Any]) -> float:
@@ -147,15 +116,6 @@ def _peak(run: Callable[[], Any]) -> float:
     before = proc_status()["VmRSS"]
     run()
     return max(proc_status()["VmHWM"] - before, 0.0)
-
-
-def peak(row: Row, who: str, label: str) -> float:
-    """Megabytes that a step of ``ours`` or a peer adds to a process that has computed nothing but a forward pass."""
-    call = {"ours": row.ours, **row.peers}[who]
-    with torch.no_grad():
-        gradient = torch.randn_like(call(*row.inputs))
-    run = {"forward": _forward, "forward+backward": _both}[label]
-    return _peak(lambda: run(call, row.inputs, gradient))
 
 
 def copy_bandwidth(megabytes: int = 256) -> float:

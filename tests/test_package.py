@@ -25,6 +25,7 @@ SUBPACKAGES = (
     "datasets",
     "engine",
     "interop",
+    "metrics",
     "nn",
     "ops",
     "presets",

@@ -10,12 +10,14 @@ from graphlab.cli.conformance import conformance
 from graphlab.cli.convert import convert
 from graphlab.cli.doctor import doctor
 from graphlab.cli.draw import draw
+from graphlab.cli.embed import embed
 from graphlab.cli.errors import explained
 from graphlab.cli.inspect import inspect
 from graphlab.cli.list import list_
 from graphlab.cli.results import results
 from graphlab.cli.train import train
 from graphlab.cli.verify import verify
+from graphlab.cli.zoo import make, show
 
 app = typer.Typer(
     name="graphlab",
@@ -41,9 +43,13 @@ def _graphlab(
     """Graph learning on PyTorch Geometric, in which a trained network is itself a graph."""
 
 
-for command in (inspect, draw, convert, align, verify, train, results, conformance, doctor):
+for command in (inspect, draw, convert, align, embed, verify, train, results, conformance, doctor):
     app.command()(explained(command))
 app.command("list")(explained(list_))
+zoo = typer.Typer(name="zoo", no_args_is_help=True, rich_markup_mode="rich", help="Zoos: many trained networks.")
+zoo.command()(explained(make))
+zoo.command()(explained(show))
+app.add_typer(zoo)
 
 
 def main() -> None:

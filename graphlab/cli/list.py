@@ -40,9 +40,10 @@ def _found() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, entry in sorted(models().items()):
         found[name] = {
-            "protocol": entry.protocol,
+            "protocol": entry.protocol(),
+            "tasks": list(entry.protocols),
             "options": _defaults(entry.options),
-            "config": _defaults(find_protocol(entry.protocol).config),
+            "config": _defaults(find_protocol(entry.protocol()).config),
             "presets": {
                 preset.name: {
                     "dataset": preset.dataset,
@@ -63,10 +64,10 @@ def _defaults(settings: type[Any]) -> dict[str, Any]:
 
 
 def _print_models(found: dict[str, dict[str, Any]]) -> None:
-    shown = table("model", "protocol", "presets for", "options")
+    shown = table("model", "tasks", "presets for", "options")
     for name, entry in found.items():
         datasets = ", ".join(preset["dataset"] for preset in entry["presets"].values())
-        shown.add_row(*cells(name, entry["protocol"], datasets, _listed(entry["options"])))
+        shown.add_row(*cells(name, ", ".join(entry["tasks"]), datasets, _listed(entry["options"])))
     stdout().print(shown)
 
 

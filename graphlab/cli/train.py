@@ -32,6 +32,9 @@ WHAT = (
 def train(
     what: Annotated[str, typer.Argument(metavar="MODEL", help=WHAT)],
     dataset: Annotated[str | None, typer.Option(help="The data set, by name.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What to train it for, where a model has several tasks (`graphlab list`).")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many runs: seeds 0, 1, ...")] = 1,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting other than in the preset.")
@@ -52,12 +55,14 @@ def train(
 
     Example: [cyan]graphlab train dagnn --dataset cora --set K=20 --set split=planetoid --out runs/dagnn-k20[/]
 
+    Example: [cyan]graphlab train neural-graph --task inr-classification --set epochs=20[/]
+
     Example: [cyan]torchrun --nproc-per-node 2 --no-python graphlab train my_package.models:mine --dataset cora[/]
     """
     from graphlab.engine import Means
     from graphlab.engine import train as run
 
-    experiment, name = _experiment(what, dataset, parsed(overrides or []))
+    experiment, name = _experiment(what, dataset, task, parsed(overrides or []))
     folder = out or Path("runs") / name
     with _progress(seeds) as tell:
         summary = run(
@@ -95,24 +100,30 @@ def parsed(overrides: list[str]) -> dict[str, Any]:
     return found
 
 
-def _experiment(what: str, dataset: str | None, overrides: Mapping[str, Any]) -> tuple[Experiment, str]:
+def _experiment(
+    what: str, dataset: str | None, task: str | None, overrides: Mapping[str, Any]
+) -> tuple[Experiment, str]:
     """What is asked for, and its name."""
-    from graphlab.engine import Experiment
+    from graphlab.engine import Experiment, find_model, find_protocol
     from graphlab.presets import find_preset, presets, read_preset
 
     chosen = {**overrides, **({} if dataset is None else {"dataset": dataset})}
     if what.endswith((".yaml", ".yml")):
+        if task is not None:
+            raise CommandError(f"{what} says itself what its task is; leave --task out")
         return _of_preset(read_preset(Path(what)), chosen)
     model = _registered(what)
-    preset = presets().get(model) if dataset is None else find_preset(model, dataset)
+    if task is not None:  # each task has a usual data set
+        dataset = dataset or getattr(find_protocol(find_model(model).protocol(task)).config, "dataset", None)
+    preset = presets().get(model) if dataset is None else find_preset(model, dataset, task)
     if preset is not None:
         return _of_preset(preset, chosen)
-    known = [preset.dataset for name, preset in presets().items() if name == f"{model}-{preset.dataset}"]
+    known = [preset.dataset for preset in presets().values() if preset == find_preset(model, preset.dataset, task)]
     if known and dataset is None:
         raise CommandError(f"--dataset is needed; there are presets of {model} for {', '.join(known)}")
     if known:
         stderr().print(f"No preset of {escape(model)} for {escape(str(dataset))}: the defaults are taken.")
-    experiment = Experiment.from_values(model, chosen, "--set")
+    experiment = Experiment.from_values(model, chosen, "--set", task)
     return experiment, experiment.title
 
 

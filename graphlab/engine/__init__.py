@@ -10,7 +10,7 @@ from graphlab.engine.experiment import Experiment
 from graphlab.engine.protocol import Protocol
 from graphlab.engine.registry import find_model, find_protocol, model, models, protocol
 from graphlab.engine.result import RunResult
-from graphlab.engine.rules import MaxEpochs, Patience, Rule, Selection, StoppingRule, WindowMean
+from graphlab.engine.rules import MaxCPUTime, MaxEpochs, Patience, Rule, Selection, StoppingRule, WindowMean
 from graphlab.engine.run import Means
 from graphlab.engine.summary import Statistics, Summary, read_summary
 from graphlab.engine.train import train
@@ -18,6 +18,7 @@ from graphlab.engine.train import train
 __all__ = [
     "EngineError",
     "Experiment",
+    "MaxCPUTime",
     "MaxEpochs",
     "Means",
     "Patience",

@@ -50,7 +50,7 @@ def draw_curves(folder: Path, summary: Summary, file: Path) -> None:
         axes.set_axis_off()
     count = f"{len(logs)} run" + ("s" if len(logs) > 1 else "")
     figure.suptitle(f"{summary.name}, {count}")
-    _write(figure, file)
+    write_png(figure, file)
 
 
 def draw_comparison(rows: Sequence[Summary], file: Path) -> None:
@@ -75,7 +75,7 @@ def draw_comparison(rows: Sequence[Summary], file: Path) -> None:
         axes.set(title=name, yticks=range(len(rows)), yticklabels=[row.name for row in reversed(rows)])
         axes.margins(y=0.5 / len(rows) + 0.05)
         axes.grid(alpha=0.25, axis="x")
-    _write(figure, file)
+    write_png(figure, file)
 
 
 def _panels(names: Sequence[str]) -> dict[str, list[str]]:
@@ -111,6 +111,7 @@ def _curve(log: Sequence[Mapping[str, Any]], name: str) -> tuple[Any, Any]:
     return np.array([epoch for epoch, _ in points], dtype=int), np.array([value for _, value in points], dtype=float)
 
 
-def _write(figure: Figure, file: Path) -> None:
+def write_png(figure: Figure, file: Path) -> None:
+    """Write a figure, atomically."""
     with atomic_file(file) as stream:
         FigureCanvasAgg(figure).print_png(stream)  # type: ignore[no-untyped-call]

@@ -26,23 +26,28 @@ class Experiment:
         model: the model's registered name.
         options: its options, an instance of the dataclass that it is registered with.
         config: the settings of its protocol.
+        task: the protocol, by name; None: the model's usual one.
     """
 
     model: str
     options: Any
     config: Any
+    task: str | None = None
 
     @classmethod
-    def from_values(cls, model: str, values: Mapping[str, Any], where: str = "settings") -> Experiment:
+    def from_values(
+        cls, model: str, values: Mapping[str, Any], where: str = "settings", task: str | None = None
+    ) -> Experiment:
         """An experiment from settings by name, each an option of the model or a setting of its protocol.
 
         A name that both have is written ``model.NAME`` or ``protocol.NAME``.
 
         Raises:
-            EngineError: an unknown model, an unknown or ambiguous name, a value of the wrong type.
+            EngineError: an unknown model, a task that it is not for, an unknown or ambiguous name, a value of the wrong
+                type.
         """
         entry = find_model(model)
-        protocol = find_protocol(entry.protocol)
+        protocol = find_protocol(entry.protocol(task))
         known = {
             "model": {f.name for f in fields(entry.options)},
             "protocol": {f.name for f in fields(protocol.config)},
@@ -52,17 +57,18 @@ class Experiment:
             owner, short = _owner(name, known, where)
             sorted_out[owner][short] = value
         options = settings(entry.options, sorted_out["model"], f"{where}: model {model}")
-        return cls(model, options, settings(protocol.config, sorted_out["protocol"], f"{where}: {entry.protocol}"))
+        config = settings(protocol.config, sorted_out["protocol"], f"{where}: {protocol.name}")
+        return cls(model, options, config, task)
 
     def protocol(self, fabric: Fabric, data_dir: Path | None = None) -> Protocol[Any]:
         """The protocol, its data loaded, ready for :meth:`Protocol.setup`."""
         entry = find_model(self.model)
         build = functools.partial(entry.build, self.options)
-        return find_protocol(entry.protocol).protocol(self.config, build, fabric, data_dir)
+        return find_protocol(entry.protocol(self.task)).protocol(self.config, build, fabric, data_dir)
 
     def document(self) -> dict[str, Any]:
         """The experiment as a JSON object."""
-        protocol = find_model(self.model).protocol
+        protocol = find_model(self.model).protocol(self.task)
         known = {
             "model": self.model,
             "options": asdict(self.options),
@@ -73,9 +79,12 @@ class Experiment:
 
     @property
     def title(self) -> str:
-        """Model and data set, as in ``dagnn-cora``; the model alone where the protocol has no ``dataset``."""
-        dataset = getattr(self.config, "dataset", None)
-        return f"{self.model}-{dataset}" if dataset else self.model
+        """Model, task if one was chosen, and data set if the protocol has one: ``dagnn-cora``.
+
+        Of a data set that is a folder, the name of the folder.
+        """
+        dataset = Path(getattr(self.config, "dataset", "")).name
+        return "-".join(part for part in (self.model, self.task, dataset) if part)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -125,6 +125,12 @@ class Protocol(ABC, Generic[Config]):
             evaluate on all data, or gather (``fabric.all_gather``).
         """
 
+    def draw(self, folder: Path) -> None:
+        """Write pictures of the model into the folder of the run that has just ended; by default none.
+
+        The model has the weights of the selected epoch; evaluation mode and ``torch.no_grad()`` are in force.
+        """
+
     def step(self, loss: Tensor) -> None:
         """One step of ``optimizer`` down the gradient of ``loss`` (a scalar), clipped by ``clip``."""
         self.optimizer.zero_grad()

@@ -13,8 +13,11 @@ class or a function) is called with the options and with what the protocol knows
     def two_hops(options: Options, in_channels: int, out_channels: int) -> nn.Module:
         return TwoHops(in_channels, options.hidden, out_channels)
 
-``graphlab list`` then shows it and ``graphlab train two-hops`` trains it. A package registers its models and protocols
-by an entry point in the group ``graphlab.models`` that names the module defining them.
+``graphlab list`` then shows it and ``graphlab train two-hops`` trains it. A model that several protocols can train is
+registered with all of them, ``protocol=("inr-classification", "cnn-generalisation")``; ``--task`` chooses.
+
+A package registers its models and protocols by an entry point in the group ``graphlab.models`` that names the module
+defining them.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, TypeVar
 
@@ -41,12 +44,22 @@ NAMED = "graphlab.protocols.named"
 
 @dataclass(frozen=True)
 class Model:
-    """A model by name: how it is built, its options, and the protocol that trains it."""
+    """A model by name: how it is built, its options, and the protocols that train it, the usual one first."""
 
     name: str
     build: Builder
     options: type[Any]
-    protocol: str
+    protocols: tuple[str, ...]
+
+    def protocol(self, task: str | None = None) -> str:
+        """The protocol of that name, or the usual one.
+
+        Raises:
+            EngineError: it is none that trains this model.
+        """
+        if task is not None and task not in self.protocols:
+            raise EngineError(f"{self.name} is not trained for {task!r}, but for {', '.join(self.protocols)}")
+        return task or self.protocols[0]
 
 
 @dataclass(frozen=True)
@@ -62,8 +75,13 @@ _MODELS: dict[str, Model] = {}
 _PROTOCOLS: dict[str, NamedProtocol] = {}
 
 
-def model(name: str, protocol: str, options: type[Any]) -> Callable[[AnyBuilder], AnyBuilder]:
+def model(name: str, protocol: str | Sequence[str], options: type[Any]) -> Callable[[AnyBuilder], AnyBuilder]:
     """Register a model: ``build(options, **what_the_protocol_knows) -> nn.Module``.
+
+    Args:
+        name: Of the model.
+        protocol: The name of the protocol that trains it, or of several.
+        options: The dataclass of its options.
 
     Raises:
         ValueError: there is another of that name.
@@ -72,7 +90,7 @@ def model(name: str, protocol: str, options: type[Any]) -> Callable[[AnyBuilder]
 
     def register(build: AnyBuilder) -> AnyBuilder:
         _check("model", name, options, _MODELS)
-        _MODELS[name] = Model(name, build, options, protocol)
+        _MODELS[name] = Model(name, build, options, (protocol,) if isinstance(protocol, str) else tuple(protocol))
         return build
 
     return register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
@@ -66,6 +67,25 @@ class MaxEpochs(Rule):
 
     def stops(self, epoch: int, metrics: Metrics) -> bool:  # noqa: ARG002
         return epoch >= self.epochs
+
+
+@dataclass
+class MaxCPUTime(Rule):
+    """Stops after the first evaluation at which this process has computed for ``seconds``, interruptions not counted.
+
+    How many epochs that are depends on the machine: it is for comparing methods at the same cost.
+    """
+
+    seconds: float
+    spent: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.since = time.process_time()
+
+    def stops(self, epoch: int, metrics: Metrics) -> bool:  # noqa: ARG002
+        now = time.process_time()
+        self.spent, self.since = self.spent + now - self.since, now
+        return self.spent >= self.seconds
 
 
 @dataclass

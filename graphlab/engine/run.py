@@ -231,6 +231,10 @@ class _Run:
             model = getattr(self.protocol.model, "module", self.protocol.model)  # Fabric wraps it
             if isinstance(model, Pretrained):
                 save_config(model, self.folder)
+            self.protocol.model.load_state_dict(progress.weights)
+            self.protocol.model.eval()
+            with torch.no_grad():
+                self.protocol.draw(self.folder)
             files.write_json(self.folder / files.RESULT, asdict(result))
             (self.folder / files.STATE).unlink(missing_ok=True)
         self.fabric.barrier()

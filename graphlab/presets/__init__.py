@@ -12,7 +12,8 @@
     published:                                       # optional, for tables
       test_acc: {mean: 0.844, std: 0.005, runs: 100, source: paper}
 
-A setting is an option of the model or a setting of its protocol; those left out keep their defaults.
+A setting is an option of the model or a setting of its protocol; those left out keep their defaults. A model that is
+trained for several tasks also has the key ``task``, and the file is called ``MODEL-TASK-DATASET.yaml``.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Preset:
         settings: value by name, ``dataset`` excepted.
         sources: for each setting, where its value comes from.
         published: figures that others reported with these settings, by metric.
+        task: the protocol, by name; None: the model's usual one.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Preset:
     settings: Mapping[str, Any]
     sources: Mapping[str, str]
     published: Mapping[str, Published]
+    task: str | None = None
 
     def experiment(self, overrides: Mapping[str, Any] | None = None) -> Experiment:
         """The preset with some settings replaced.
@@ -70,7 +73,7 @@ class Preset:
             EngineError: a setting that neither the model nor its protocol has, or a value of the wrong type.
         """
         values = {**self.settings, "dataset": self.dataset, **(overrides or {})}
-        return Experiment.from_values(self.model, values, f"preset {self.name}")
+        return Experiment.from_values(self.model, values, f"preset {self.name}", self.task)
 
 
 @functools.cache
@@ -82,9 +85,12 @@ def presets() -> Mapping[str, Preset]:
     return {preset.name: preset for preset in found}
 
 
-def find_preset(model: str, dataset: str) -> Preset | None:
-    """The preset ``MODEL-DATASET``, if there is one. It may name a variant of the model, made for that data set."""
-    return presets().get(f"{model}-{dataset}")
+def find_preset(model: str, dataset: str, task: str | None = None) -> Preset | None:
+    """The preset ``MODEL-DATASET``, or ``MODEL-TASK-DATASET``, if there is one.
+
+    It may name a variant of the model, made for that data set.
+    """
+    return presets().get("-".join(part for part in (model, task, dataset) if part is not None))
 
 
 def read_preset(path: Path) -> Preset:
@@ -115,7 +121,7 @@ def _parsed(name: str, text: str, where: str) -> Preset:
         document = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise EngineError(f"{where}: not valid YAML: {error}") from error
-    top = _keys(document, {"model", "dataset", "settings", "sources"}, {"published"}, where)
+    top = _keys(document, {"model", "dataset", "settings", "sources"}, {"published", "task"}, where)
     known = _strings(top["sources"], f"{where}: sources")
     values, sources = {}, {}
     for setting, entry in _mapping(top["settings"], f"{where}: settings").items():
@@ -127,7 +133,8 @@ def _parsed(name: str, text: str, where: str) -> Preset:
         source = _source(entry, known, f"{where}: {metric}")
         published[metric] = settings_of(Published, {**entry, "source": source}, f"{where}: {metric}")
     model, dataset = _strings({key: top[key] for key in ("model", "dataset")}, where).values()
-    return Preset(name, model, dataset, values, sources, published)
+    task = _strings({"task": top["task"]}, where)["task"] if "task" in top else None
+    return Preset(name, model, dataset, values, sources, published, task)
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
