@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from graphlab.nn.models.neural_graphs import ACTIVATIONS, NGGNNEditor, NGTEditor, StatNN, Statistics, WeightMLP
+from graphlab.nn.models.neural_graphs import ACTIVATIONS, NGGNNEditor, NGTEditor, Statistics, StatNN, WeightMLP
 from tests.nn.neural_graphs.networks import (
     SMALL,
     Member,
