@@ -3,7 +3,7 @@
 A row builds its callables; :func:`measure` runs ours and the peers' by turns and keeps the least time of each, then the
 growth of the peak memory in one run of each. :func:`table` measures rows that a JSON file does not hold yet, those of a
 group in one fresh process, and writes the file after each: a run that was interrupted, or was asked for some rows, goes
-on where it stopped.
+on where it stopped. :func:`as_sections` is what a document shows of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.process import ROOT, proc_status
+from benchmarks.report import Section, Target
 
+BOTH = "forward+backward"
 Call = Callable[..., Tensor]
 
 
@@ -54,7 +56,7 @@ class Row:
     tolerance: float = 1e-4
     exceptions: float = 0.0
     goals: dict[str, float] = field(default_factory=dict)
-    judged: str = "forward+backward"
+    judged: str = BOTH
     memory: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
@@ -70,7 +72,7 @@ def measure(row: Row, seconds: float = 1.5) -> dict[str, Any]:
     result |= {"goals": row.goals, "judged": row.judged, "memory goals": row.memory, "left out": row.left_out}
     with torch.no_grad():
         gradient = torch.randn_like(row.ours(*row.inputs))
-    for label, run in (("forward+backward", _both), ("forward", _forward)):
+    for label, run in ((BOTH, _both), ("forward", _forward)):
         expected: tuple[Tensor, ...] | None = None
         for name, call in calls.items():
             found = run(call, row.inputs, gradient)
@@ -162,3 +164,41 @@ def _measured(module: str, names: list[str]) -> Iterator[dict[str, Any]]:
         for line in process.stdout:
             if line.startswith("{"):
                 yield json.loads(line)
+
+
+def as_sections(measured: list[dict[str, Any]]) -> list[Section]:
+    """The goals, and a line for each callable of each row."""
+    headings = ["what", "by", "forward ms", "+ backward ms", "forward MB", "+ backward MB", "forward", "both", "copy"]
+    goals = [target.cells() for row in measured for target in _targets(row)]
+    return [
+        ("Goals", ["what", "measured", "goal", "met"], goals),
+        ("Forward, and forward with backward", headings, [line for row in measured for line in _cells(row)]),
+    ]
+
+
+def _cells(row: dict[str, Any]) -> list[list[str]]:
+    """A line for each callable."""
+    lines = []
+    for name in row["forward"]:
+        figures = [f"{row[label][name]:.2f}" for label in ("forward", BOTH)]
+        figures += [f"{row[f'{label} MB'][name]:.0f}" for label in ("forward", BOTH)]
+        ratios = [f"{row[label][name] / row[label]['ours']:.1f}x" for label in ("forward", BOTH)]
+        share = f"{row['share of copy']:.0%}" if name == "ours" else ""
+        lines.append([row["name"], name, *figures, *ratios, share])
+    for name, why in row["left out"].items():
+        lines.append([row["name"], f"{name}: {why}", *[""] * 7])
+    return lines
+
+
+def _targets(row: dict[str, Any]) -> list[Target]:
+    """The goals of a row."""
+    found, times, memory = [], row[row["judged"]], row[f"{BOTH} MB"]
+    what = row["name"] if row["judged"] == BOTH else f"{row['name']}, {row['judged']}"
+    for peer, goal in row["goals"].items():
+        if peer in times:
+            ratio = times[peer] / times["ours"]
+            found.append(Target(f"{what}: against {peer}", f"{ratio:.1f}x", f">= {goal:g}x", ratio >= goal))
+    for peer, goal in row["memory goals"].items():
+        share = memory["ours"] / max(memory[peer], 1e-3)
+        found.append(Target(f"{row['name']}: memory of {peer}", f"{share:.0%}", f"<= {goal:.0%}", share <= goal))
+    return found

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.harness import measure, table
+from benchmarks.harness import BOTH, as_sections, measure, table
 from benchmarks.ops_rows import groups
 from benchmarks.ops_rows.peers import installed
 from benchmarks.process import ROOT
-from benchmarks.report import Section, Target, machine, show, write
+from benchmarks.report import machine, show, write
 
 RESULTS = ROOT / "benchmarks" / "results"
 NOTE = (
@@ -30,35 +30,6 @@ NOTE = (
     "where the graph fits into the cache. Peers whose tensors of edges times channels this machine cannot hold are "
     "not run."
 )
-BOTH = "forward+backward"
-
-
-def cells(row: dict[str, Any]) -> list[list[str]]:
-    """A line for each callable."""
-    lines = []
-    for name in row["forward"]:
-        figures = [f"{row[label][name]:.2f}" for label in ("forward", BOTH)]
-        figures += [f"{row[f'{label} MB'][name]:.0f}" for label in ("forward", BOTH)]
-        ratios = [f"{row[label][name] / row[label]['ours']:.1f}x" for label in ("forward", BOTH)]
-        share = f"{row['share of copy']:.0%}" if name == "ours" else ""
-        lines.append([row["name"], name, *figures, *ratios, share])
-    for name, why in row["left out"].items():
-        lines.append([row["name"], f"{name}: {why}", *[""] * 7])
-    return lines
-
-
-def targets(row: dict[str, Any]) -> list[Target]:
-    """The goals of a row."""
-    found, times, memory = [], row[row["judged"]], row[f"{BOTH} MB"]
-    what = row["name"] if row["judged"] == BOTH else f"{row['name']}, {row['judged']}"
-    for peer, goal in row["goals"].items():
-        if peer in times:
-            ratio = times[peer] / times["ours"]
-            found.append(Target(f"{what}: against {peer}", f"{ratio:.1f}x", f">= {goal:g}x", ratio >= goal))
-    for peer, goal in row["memory goals"].items():
-        share = memory["ours"] / max(memory[peer], 1e-3)
-        found.append(Target(f"{row['name']}: memory of {peer}", f"{share:.0%}", f"<= {goal:.0%}", share <= goal))
-    return found
 
 
 def plot(measured: list[dict[str, Any]], path: Path) -> None:
@@ -102,11 +73,7 @@ def main() -> None:
     again = {name for group in wanted for name in group} if arguments.again else set()
     by_name = {row["name"]: row for row in table("benchmarks.ops", wanted, path, again)}
     measured = [by_name[name] for group in known for name in group if name in by_name]
-    headings = ["what", "by", "forward ms", "+ backward ms", "forward MB", "+ backward MB", "forward", "both", "copy"]
-    sections: list[Section] = [
-        ("Goals", ["what", "measured", "goal", "met"], [t.cells() for row in measured for t in targets(row)]),
-        ("Forward, and forward with backward", headings, [line for row in measured for line in cells(row)]),
-    ]
+    sections = as_sections(measured)
     show(Console(width=180), sections)
     write(RESULTS / "ops.md", "Message passing against its peers", "python -m benchmarks.ops", about, NOTE, sections)
     plot(measured, RESULTS / "ops.png")

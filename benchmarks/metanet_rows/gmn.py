@@ -67,7 +67,7 @@ def row(name: str, network: str) -> Row:
         return _plain(model, data.x.float(), data.edge_index, data.edge_attr, data.batch, count)
 
     edges = data.num_edges * HIDDEN * 2 * 4e-9
-    return Row(name, ours, {"explicit edges": plain}, tuple(parameters), edges * LAYERS, 1e-4, {"explicit edges": GOAL})
+    return Row(name, ours, {"explicit edges": plain}, tuple(parameters), edges * LAYERS, goals={"explicit edges": GOAL})
 
 
 def _plain(model: Any, x: Tensor, index: Tensor, attr: Tensor, owner: Tensor, count: int) -> Tensor:
