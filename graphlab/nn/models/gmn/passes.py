@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from graphlab.nn.models.gmn.ends import Tile, tiles
 from graphlab.nn.models.gmn.graph import Edges, Graph
-from graphlab.weightgraph.allocation import zeros
+from graphlab.ops.allocation import zeros
 
 TILE = 1 << 17
 """Numbers in the states of a tile, 512 kB in float32: what is made of them on the way stays in a core's cache."""
