@@ -91,7 +91,7 @@ def test_kernels_of_another_size_are_not_misplaced() -> None:
 
 
 def test_statistics_of_other_depths() -> None:
-    numbers = dict.fromkeys(["weights_mean", "weights_std", "biases_mean", "biases_std"], [0.1, 0.2, 0.3])
+    numbers = {f"{of}_{name}": [0.1, 0.2, 0.3] for of in ("weights", "biases") for name in ("mean", "std")}
     model = small_gnn(MLPS, SIZES, statistics=numbers)
     with pytest.raises(ValueError, match="network 1: expected 3 layers, as there are statistics, got 2"):
         model(in_blocks(MLPS))
@@ -190,7 +190,7 @@ def test_single_explicit_graph_and_order_of_a_batch() -> None:
 
 def test_models_are_kept_in_folders(tmp_path: Path) -> None:
     sizes = {name: size for name, size in SMALL.items() if name != "d_out_hid"}
-    numbers = dict.fromkeys(["weights_mean", "weights_std", "biases_mean", "biases_std"], [0.1, 0.2, 0.3])
+    numbers = {f"{of}_{name}": [0.1, 0.2, 0.3] for of in ("weights", "biases") for name in ("mean", "std")}
     batch = in_blocks(MLPS[::2]).to(dtype=torch.float32)
     made: list[Any] = [
         NGGNN(*SIZES, 3, degrees(MLPS), 8, 2, encoder={"num_probes": 2}, statistics=numbers),
