@@ -1,7 +1,7 @@
-"""Metanetworks against plain formulations: ``python -m benchmarks.metanet`` writes benchmarks/results/metanet.{md,json}.
+"""Metanetworks against plain ones: ``python -m benchmarks.metanet`` writes benchmarks/results/metanet.{md,json}.
 
-Each row runs in a fresh process on one thread; ours and the plain formulation's step, forward and backward, run by turns
-and the least time of each is kept. Outputs and gradients are compared before. Memory is the growth of the peak of
+Each row runs in a fresh process on one thread; ours and the plain formulation's step, forward and backward, run by
+turns and the least time of each is kept. Outputs and gradients are compared before. Memory is the growth of the peak of
 resident memory in one step, in a process of its own. A row that the JSON file holds is not measured again; ``--again``
 starts anew.
 """

@@ -6,8 +6,8 @@ grid of spacing :math:`h = \theta / (2\pi \max |b|)` the polynomial through the 
 
 .. math:: \frac{\theta^{2n}}{(2n)!} \prod_{k=1}^{n} \Big(k - \tfrac12\Big)^2,
 
-for :math:`n = 6` and :math:`\theta = 1/2` less than :math:`2 \cdot 10^{-8}`, half a unit in the last place of float32. A
-table takes a product for each of its rows, a number the sum of twelve of these. Where there are not many more numbers
+for :math:`n = 6` and :math:`\theta = 1/2` less than :math:`2 \cdot 10^{-8}`, half a unit in the last place of float32.
+A table takes a product for each of its rows, a number the sum of twelve of these. Where there are not many more numbers
 than rows, and where the gradient of the numbers is asked for, features are computed as they are.
 """
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from graphlab.nn.models.neural_graphs import ACTIVATIONS, NGGNNEditor, NGTEditor, StatNN, Statistics, WeightMLP
+from graphlab.nn.models.neural_graphs import ACTIVATIONS, NGGNNEditor, NGTEditor, Statistics, StatNN, WeightMLP
 from tests.nn.neural_graphs.networks import (
     SMALL,
     Member,
@@ -139,12 +139,12 @@ def test_editors(large: int) -> None:
             again = model(blocks).state_dicts()
         for own, same in zip(changed, again, strict=True):
             assert all(torch.allclose(own[name], same[name]) for name in own)
-        for (wiring, given), own, data in zip(members, changed, model(graphs).to_data_list(), strict=True):
-            back = wiring.read_back(data.edge_attr, given, data.x)
-            assert back.keys() == own.keys() == given.keys()
+        for (wiring, before), own, data in zip(members, changed, model(graphs).to_data_list(), strict=True):
+            back = wiring.read_back(data.edge_attr, before, data.x)
+            assert back.keys() == own.keys() == before.keys()
             for name, tensor in back.items():
                 torch.testing.assert_close(own[name], tensor)
-                assert not torch.equal(tensor, given[name])
+                assert not torch.equal(tensor, before[name])
         assert all(
             torch.equal(a.values, b.values) for a, b in zip(blocks.parts, in_blocks(members, large).parts, strict=True)
         )

@@ -13,9 +13,10 @@ from graphlab.nn.models.neural_graphs.graphs import graph_data
 from graphlab.nn.models.neural_graphs.labels import ACTIVATIONS, Labels
 from graphlab.nn.models.neural_graphs.ng_gnn import NGGNN, NGGNNEditor
 from graphlab.nn.models.neural_graphs.ng_t import NGT, NGTEditor
-from graphlab.nn.models.neural_graphs.probes import ProbeFeatures
-from graphlab.nn.models.neural_graphs.statistics import Statistics, check_finite
 from graphlab.nn.models.neural_graphs.pna import ModulatedPNAConv
+from graphlab.nn.models.neural_graphs.probes import ProbeFeatures
+from graphlab.nn.models.neural_graphs.program_probes import program_answers
+from graphlab.nn.models.neural_graphs.statistics import Statistics, check_finite
 from graphlab.nn.models.neural_graphs.statnn import StatNN, WeightMLP
 
 __all__ = [
@@ -24,13 +25,14 @@ __all__ = [
     "NGT",
     "GraphConstructor",
     "Labels",
+    "ModulatedPNAConv",
     "NGGNNEditor",
     "NGTEditor",
-    "ModulatedPNAConv",
     "ProbeFeatures",
     "StatNN",
     "Statistics",
     "WeightMLP",
     "check_finite",
     "graph_data",
+    "program_answers",
 ]

@@ -52,7 +52,7 @@ class LayerNorm(nn.Module):
 
 
 class EdgeUpdate(nn.Module):
-    r"""New states of edges: :math:`e_{ij}' = W_1 f(W_e e_{ij} + W_s x_j + W_t x_i + b) + b_1`, from node j to node i."""
+    r"""New states of edges: :math:`e_{ij}' = W_1 f(W_e e_{ij} + W_s x_j + W_t x_i + b) + b_1`, from node j to i."""
 
     def __init__(self, channels: int, act: Act) -> None:
         super().__init__()
