@@ -75,7 +75,7 @@ def test_mixed_layouts() -> None:
             model(mixed)
     with pytest.raises(ValueError, match="expected 1 values of an edge, got 9"):
         models()[0](in_blocks([convolutional((2, 4, 3), None, 0)]))
-    with pytest.raises(TypeError, match="expected a WeightGraphBatch, or a Data or Batch of .* got list"):
+    with pytest.raises(TypeError, match=r"expected a WeightGraphBatch, or a Data or Batch of .* got list"):
         models()[0]([MLPS[0]])
     data = graph_data(*MLPS[0])
     del data.node_layer

@@ -109,7 +109,8 @@ def read(graphs: WeightGraphBatch | Data, activations: Activations | None = None
 
     Args:
         graphs: In blocks; or explicit with ``x``, ``edge_index``, ``edge_attr``, ``edge_type``, ``edge_layer``,
-    raise TypeError(f"expected a WeightGraphBatch, or a Data or Batch of PyTorch Geometric, got {type(graphs)}")
+            ``node_layer``, ``node_order``, for several networks ``batch`` and ``ptr``, and what :func:`graph_data`
+            adds.
         activations: Of the networks; default those of an explicit batch.
 
     Raises:

@@ -52,7 +52,13 @@ def program_answers(
     def run(state: dict[str, Tensor]) -> dict[str, Tensor]:
         return watching.run(state, args, kwargs)
 
-    found = torch.func.vmap(run, randomness="same")(stacked) if shown else {}
+    try:
+        found = torch.func.vmap(run, randomness="same")(stacked) if shown else {}
+    except RuntimeError as error:
+        if "Batching rule not implemented" not in str(error):  # such as recurrent layers: one network after the other
+            raise
+        runs = [run({name: own[number] for name, own in stacked.items()}) for number in range(len(graphs))]
+        found = {name: torch.stack([own[name] for own in runs]) for name in shown}
     parts = []
     for name, own in wiring.nodes.items():
         if name not in found:
