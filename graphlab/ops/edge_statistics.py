@@ -227,7 +227,7 @@ def gradient_reference(
     level, slope = level_and_slope(receiver, total, d_total, d_spread, spread)
     rows = receiver.long()
     dm = torch.addcmul(level[rows], slope[rows], m)
-    if extrema:
+    if extrema and len(dm):
         for place, gradient in ((least_at, d_least), (most_at, d_most)):
             dm.scatter_add_(0, place.clamp(min=0).long(), torch.where(place >= 0, gradient, 0))
     dz, ds = _message_gradient(message, z, s, dm)

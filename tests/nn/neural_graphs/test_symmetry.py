@@ -1,4 +1,4 @@
-"""Hidden neurons in another order: the same scores, edits in that order; of every architecture that can be drawn."""
+"""Hidden neurons in another order: the same scores, and edits in that order; of every architecture that is drawn."""
 
 from __future__ import annotations
 

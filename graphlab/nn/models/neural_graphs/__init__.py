@@ -15,6 +15,7 @@ from graphlab.nn.models.neural_graphs.ng_gnn import NGGNN, NGGNNEditor
 from graphlab.nn.models.neural_graphs.ng_t import NGT, NGTEditor
 from graphlab.nn.models.neural_graphs.pna import ModulatedPNAConv
 from graphlab.nn.models.neural_graphs.probes import ProbeFeatures
+from graphlab.nn.models.neural_graphs.program_probes import program_answers
 from graphlab.nn.models.neural_graphs.statistics import Statistics, check_finite
 from graphlab.nn.models.neural_graphs.statnn import StatNN, WeightMLP
 
@@ -33,4 +34,5 @@ __all__ = [
     "WeightMLP",
     "check_finite",
     "graph_data",
+    "program_answers",
 ]

@@ -44,8 +44,8 @@ class NGT(NeuralGraphModel):
             are pooled.
         tfixit_init: Scale the first weights of the networks of nodes and of attention by ``0.67 K^(-1/4)``, these by
             the square root of 2 besides.
-        pooling, pooling_layer: As :class:`NGGNN`, or ``cls_token``, a node that is joined to the others; pairs without
-            an edge carry something, too.
+        pooling, pooling_layer: As :class:`NGGNN`, or ``cls_token``, a node joined to the others; pairs without an edge
+            carry something, too.
         pool_rows: Pool ``mean_edge`` and ``max_edge`` of the ``last`` layer over the edges out of the outputs, as
             published for unlike networks, in place of those into them.
         head_layers: Linear maps of the head: 2 as published for equal networks, 3 for unlike ones.

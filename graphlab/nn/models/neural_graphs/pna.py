@@ -56,8 +56,8 @@ class Degrees(nn.Module):
 class ModulatedPNAConv(nn.Module):
     r"""Principal neighbourhood aggregation of messages that edges modulate.
 
-    .. math:: m_{ij} = \gamma_{ij} \odot M([x_i, x_j]) + \beta_{ij}, \qquad
-        [\gamma_{ij} \mid \beta_{ij}] = W e_{ij} + b, \qquad x_i' = U\big([x_i, \bigoplus_s s(n_i) [\mathrm{agg}_1, \mathrm{agg}_2, \dots]_j\, m_{ij}]\big)
+    .. math:: m_{ij} = \gamma_{ij} \odot M([x_i, x_j]) + \beta_{ij}, \quad [\gamma_{ij} \mid \beta_{ij}] = W e_{ij} + b,
+        \qquad x_i' = U\big([x_i, \bigoplus_s s(n_i) [\mathrm{agg}_1, \mathrm{agg}_2, \dots]_j\, m_{ij}]\big)
 
     or :math:`\sigma(\gamma_{ij}) \odot M([x_i, x_j])`, or :math:`M([x_i, x_j, W e_{ij} + b])`. With ``towers``, several
     :math:`M` and :math:`U` side by side. :math:`M` of a pair is never formed from a concatenation: it is a sum of a

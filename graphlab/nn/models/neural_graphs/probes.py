@@ -102,7 +102,7 @@ class ProbeFeatures(nn.Module):
         """
         if graphs.slots != 1:
             raise ValueError(
-                f"edges carry {graphs.slots} values: this is no multilayer perceptron; say how networks answer probes"
+                f"edges carry {graphs.slots} values: no multilayer perceptron has these; say how networks answer"
             )
         inputs = (graphs.node_layer == 0).nonzero().squeeze(1)
         if len(inputs) != len(graphs) * self.inputs.shape[2]:
