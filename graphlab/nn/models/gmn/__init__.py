@@ -9,10 +9,11 @@ Lim, Maron, Law, Lorraine, Lucas: Graph Metanetworks for Processing Diverse Neur
 >>> GMNEditor(64, 4).edit([WeightGraph.from_module(net, inputs) for net in nets])
 """
 
+from graphlab.nn.models.gmn.editor import GMNEditor
 from graphlab.nn.models.gmn.encoder import FeatureEncoder
 from graphlab.nn.models.gmn.graph import Graph, explicit, read
 from graphlab.nn.models.gmn.grit import GRIT
-from graphlab.nn.models.gmn.model import GMN, GMNEditor
+from graphlab.nn.models.gmn.model import GMN
 from graphlab.nn.models.gmn.mpnn import ResidualMPNN
 from graphlab.nn.models.gmn.plain import MPNN
 from graphlab.nn.models.gmn.readout import Readout

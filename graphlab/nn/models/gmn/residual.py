@@ -5,7 +5,8 @@ With :math:`\bar e = \mathrm{LN}(e)`, terms :math:`p_j, s_j` of sources and :mat
 .. math:: e'_k = \mathrm{relu}(A \bar e_k + p_j + q_i), \qquad m_k = \mathrm{relu}(B e'_k + s_j), \qquad
     e_k \leftarrow e_k + V f(e'_k) + v
 
-It gives what :func:`~graphlab.nn.models.gmn.passes.edge_pass` gives of the block's function, in half the time.
+It gives what :func:`~graphlab.nn.models.gmn.passes.edge_pass` gives of the block's function, with
+fewer results on the way.
 """
 
 from __future__ import annotations
