@@ -57,7 +57,9 @@ def row(name: str, dims: Sequence[int], **options: Any) -> Row:
     inputs = (*(own.detach().requires_grad_() for own in parameters.values()), *weights, *biases)
     ours, plain = (functools.partial(call, function) for function in (_ours, plain_classifier))
     size = sum(own.numel() for own in weights) * model.clf.layer[0].in_features * 4e-9
-    return Row(name, ours, {"plain": plain}, inputs, size, tolerance=1e-3, goals={"plain": GOAL})
+    return Row(
+        name, ours, {"plain": plain}, inputs, size, tolerance=1e-3, goals={"plain": GOAL}, memory={"plain": 0.25}
+    )
 
 
 def check(model: DWSClassifier, x: MLPWeights) -> None:
