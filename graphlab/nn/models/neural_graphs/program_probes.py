@@ -78,11 +78,9 @@ def _shown(program: Program, graph: WeightGraph, probes: int) -> dict[str, tuple
     for operation in program.operations:
         if computed.isdisjoint(operation.inputs):
             continue
-        for value in operation.outputs:
-            if value is None:
-                continue
-            computed.add(value)
-            if not value.dtype.is_floating_point or not value.shape or value.shape[0] != probes:
+        computed |= {value for value in operation.outputs if value is not None}
+        for value in operation.outputs[:1]:  # others are states, whose first axis may number layers
+            if value is None or not value.dtype.is_floating_point or not value.shape or value.shape[0] != probes:
                 continue
             for axis, expression in enumerate(following.where[value].axes):
                 atom = resolve(expression)
