@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -99,7 +99,7 @@ def align(
     if barriers is not None and curve is not None:
         draw_barrier(barriers, curve, "distance of outputs from those of A and B" if loss is None else loss)
     result.graph.save(output)
-    report = {
+    report: dict[str, Any] = {
         "a": str(a),
         "b": str(b),
         "output": str(output),

@@ -25,4 +25,4 @@ def draw_barrier(barriers: Barriers, file: str | PathLike[str], loss: str = "los
     axes.grid(alpha=0.25)
     axes.legend()
     with atomic_file(Path(file)) as opened:
-        FigureCanvasAgg(figure).print_png(opened)
+        FigureCanvasAgg(figure).print_png(opened)  # type: ignore[no-untyped-call]

@@ -107,8 +107,8 @@ def neural_graph_transformer(
     sizes = _sizes(networks)
     if out_channels is None:
         return _drawn(NGTEditor(*sizes, **own), networks)
-    head: dict[str, Any] = {"d_out_hid": options.d_out_hid, "head_layers": 3 if _are_cnns(networks) else 2}
-    return _drawn(NGT(*sizes, out_channels, **own, **head), networks)
+    own |= {"d_out_hid": options.d_out_hid, "head_layers": 3 if _are_cnns(networks) else 2}
+    return _drawn(NGT(*sizes, out_channels, **own), networks)
 
 
 @dataclass(frozen=True)
