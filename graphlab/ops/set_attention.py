@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from graphlab.ops.dispatch import implement
 from graphlab.ops.library import define
@@ -48,10 +48,17 @@ def set_attention(projected: Tensor, blocks: int, scale: float) -> Tensor:
 
 @implement("set_attention", "reference")
 def reference(projected: Tensor, blocks: int, scale: float) -> tuple[Tensor, Tensor]:
-    """The definition, by torch's attention; and what kernels keep for the gradient, here nothing."""
+    """The definition; and for the gradient, of each query the largest score, then 1 / the sum of exponentials:
+    ``[2 * batch * size, heads]``."""
     q, k, v = (part.permute(0, 3, 1, 2).contiguous() for part in projected.unbind(2))
-    o = q + F.scaled_dot_product_attention(q, k, v, scale=scale)
-    return by_block(o, blocks), projected.new_empty(0)
+    if not projected.numel():
+        return by_block(q, blocks), projected.new_zeros(2 * q.shape[0] * q.shape[2], q.shape[1])
+    scores = q @ k.transpose(2, 3) * scale
+    most = scores.amax(dim=-1, keepdim=True)
+    exponentials = (scores - most).exp()
+    share = 1 / exponentials.sum(dim=-1, keepdim=True)
+    kept = torch.cat([most, share], dim=-1).permute(0, 2, 3, 1).reshape(-1, q.shape[1])
+    return by_block(q + (exponentials * share) @ v, blocks), kept
 
 
 def by_block(o: Tensor, blocks: int) -> Tensor:
@@ -81,7 +88,8 @@ def gradient_reference(projected: Tensor, o: Tensor, kept: Tensor, d_o: Tensor, 
 
 def _fake(projected: Tensor, blocks: int, scale: float) -> tuple[Tensor, Tensor]:
     batch, size, _, channels, heads = projected.shape
-    return projected.new_empty(blocks, batch, size, heads // blocks * channels), projected.new_empty(0)
+    o = projected.new_empty(blocks, batch, size, heads // blocks * channels)
+    return o, projected.new_empty(2 * batch * size, heads)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

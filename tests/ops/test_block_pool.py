@@ -67,6 +67,8 @@ def test_compiled() -> None:
     assert torch.equal(made, x.amax(2))
     made.sum().backward()
     assert x.grad is not None
+    for reduction in ("max", "mean"):
+        torch.library.opcheck(torch.ops.graphlab.block_pool.default, (x.detach(), reduction))
 
 
 def test_what_does_not_fit_is_refused() -> None:

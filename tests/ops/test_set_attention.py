@@ -65,6 +65,7 @@ def test_compiled_and_checked() -> None:
     assert torch.allclose(made, set_attention(projected, 2, 0.5))
     made.sum().backward()
     assert projected.grad is not None
+    torch.library.opcheck(torch.ops.graphlab.set_attention.default, (projected, 2, 0.5))
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,7 @@ def set_attention(projected: Tensor, blocks: int, scale: float) -> tuple[Tensor,
     return o, kept
 
 
-def keeps(projected: Tensor, o: Tensor, kept: Tensor, *others: Any) -> bool:
-    """Whether this kernel computed the result that is differentiated."""
-    return kept.numel() > 0 and supports(projected, o)
-
-
-@implement("set_attention_gradient", "numba", keeps)
+@implement("set_attention_gradient", "numba", supports)
 def gradient(projected: Tensor, o: Tensor, kept: Tensor, d_o: Tensor, scale: float) -> Tensor:
     batch, size, _, channels, lanes = projected.shape
     rows = projected.detach().contiguous().view(-1, lanes).numpy()
