@@ -206,8 +206,8 @@ def test_results_do_not_depend_on_the_number_of_threads(variant: Variant) -> Non
         torch.set_num_threads(1)
     for run in runs[1:]:
         for place, (a, b) in enumerate(zip(run, runs[0], strict=True)):
-            if variant is gatv2 and place == 3:  # a sum over nodes that PyTorch computes
-                torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+            if variant is gatv2 and place == 3:  # a sum over 2000 nodes that PyTorch computes
+                torch.testing.assert_close(a, b, rtol=0, atol=2000 * torch.finfo(a.dtype).eps)
             else:
                 assert torch.equal(a, b)
 
